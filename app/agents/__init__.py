@@ -1,0 +1,1 @@
+"""Pydantic AI lives here and knows neither HTTP nor SQL."""

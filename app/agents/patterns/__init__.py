@@ -1,0 +1,1 @@
+"""The ways to run an agent, one file each."""

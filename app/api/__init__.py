@@ -1,0 +1,1 @@
+"""Doors and windows: parse, authenticate, call one service, shape the answer."""

@@ -1,0 +1,1 @@
+"""The ledger: PostgreSQL, the only truth."""

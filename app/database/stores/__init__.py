@@ -1,0 +1,1 @@
+"""One file per noun, with intention-named queries scoped to a workspace."""

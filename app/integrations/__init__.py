@@ -1,0 +1,1 @@
+"""One outside part per file: stores, queue, bus, HTTP."""

@@ -1,0 +1,1 @@
+"""Words that all rooms share: rows as frozen dataclasses, wire shapes as Pydantic models."""

@@ -1,0 +1,143 @@
+"""A run: one execution of an agent in one conversation. Its states, reasons, and row."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict
+
+RunStatus = Literal["queued", "running", "waiting", "completed", "failed", "cancelled"]
+Lane = Literal["interactive", "background", "research"]
+OnBusy = Literal["reject", "enqueue", "interrupt"]
+
+TERMINAL: frozenset[str] = frozenset({"completed", "failed", "cancelled"})
+"""States that a run never leaves."""
+
+TRANSITIONS: dict[str, frozenset[str]] = {
+    "queued": frozenset({"running", "cancelled", "failed"}),
+    "running": frozenset({"queued", "waiting", "completed", "failed", "cancelled"}),
+    "waiting": frozenset({"queued", "cancelled", "failed"}),
+    "completed": frozenset(),
+    "failed": frozenset(),
+    "cancelled": frozenset(),
+}
+"""Every legal move; `stores/runs.transition` makes no other."""
+
+
+class Limits(BaseModel):
+    """What one run may use. A field that is null has no limit of its own; `cost_usd` needs a priced model."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    steps: int | None = None
+    tool_calls: int | None = None
+    tokens: int | None = None
+    cost_usd: Decimal | None = None
+    seconds: float | None = None
+
+
+class Usage(BaseModel):
+    """Tokens, requests, tool calls and cost. `cost_usd` is null where a model used has no known price."""
+
+    model_config = ConfigDict(frozen=True)
+
+    requests: int = 0
+    tool_calls: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    total_tokens: int = 0
+    cost_usd: Decimal | None = None
+
+
+class WaitingOn(BaseModel):
+    """One thing that a queued or waiting run waits for.
+
+    `approval` (ids in `approval_ids`), `slot` (a cap in `detail`), `conversation` (the holder in `run_id`),
+    `retry` (`until`), `budget`.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    type: Literal["approval", "slot", "conversation", "retry", "budget"]
+    until: datetime | None = None
+    run_id: UUID | None = None
+    approval_ids: list[UUID] | None = None
+    detail: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A row of `runs`, as the ledger has it."""
+
+    workspace_id: UUID
+    id: UUID
+    conversation_id: UUID
+    task_id: UUID | None
+    user_id: UUID
+    pattern: str
+    agent: str
+    agent_version: str
+    model: str
+    lane: str
+    priority: int
+    status: RunStatus
+    status_reason: str | None
+    status_detail: str | None
+    waiting_on: list[dict[str, Any]] | None
+    available_at: datetime
+    holds_conversation: bool
+    lease_owner: str | None
+    lease_until: datetime | None
+    fence: int
+    attempt: int
+    max_attempts: int
+    checkpoints: int
+    last_seq: int
+    cancel_requested_at: datetime | None
+    parent_run_id: UUID | None
+    root_run_id: UUID | None
+    trigger: str
+    input: dict[str, Any]
+    limits: dict[str, Any]
+    taint: list[str]
+    streamed: bool
+    usage: dict[str, Any]
+    created_by: str
+    created_at: datetime
+    started_at: datetime | None
+    completed_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """What a run came to: its answer as text and, when structured, as data; or its error."""
+
+    workspace_id: UUID
+    run_id: UUID
+    text: str | None
+    data: Any
+    error: dict[str, Any] | None
+    entry_id: UUID | None
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A row of the tool journal: a call written down before it starts and after it is done."""
+
+    workspace_id: UUID
+    run_id: UUID
+    step: int
+    tool_call_id: str
+    tool: str
+    arguments: dict[str, Any]
+    effect: bool
+    repeatable: bool
+    status: str
+    result: Any
+    usage: dict[str, Any] | None
+    fence: int
+    started_at: datetime
+    finished_at: datetime | None

@@ -1,0 +1,1 @@
+"""Doors without HTTP: the ARQ worker, the clock and the sweeper."""
