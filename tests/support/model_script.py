@@ -1,0 +1,128 @@
+"""What the scripted model server is told to do: a list of steps that travels in the prompt itself."""
+
+import json
+import re
+import secrets
+from dataclasses import dataclass, field
+from typing import Any
+
+_SCRIPT = re.compile(r"^SCRIPT: ?(\[.*\])\s*$", re.MULTILINE)
+_MARK = re.compile(r"MARK: ?([\w.:-]+)")
+
+
+@dataclass(frozen=True)
+class Call:
+    """A tool call that the model makes; `arguments` is the text as it goes over the wire, valid or not."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one request gets: an answer (`text`, `calls`), how it is paced, and which fault comes first."""
+
+    marker: str
+    step: int
+    text: str = ""
+    calls: tuple[Call, ...] = ()
+    chunks: int = 4
+    delay_ms: float = 0.0
+    hold_s: float | None = None
+    hold_after: int | None = None
+    times: int | None = None
+    status: int | None = None
+    retry_after: float | None = None
+    error: dict[str, Any] = field(default_factory=dict)
+    cut_after: int | None = None
+
+
+@dataclass(frozen=True)
+class Dialogue:
+    """What the server needs from a request: the last thing the user said and how often the model has spoken since."""
+
+    prompt: str
+    spoken: int
+
+
+def read_dialogue(messages: list[dict[str, Any]]) -> Dialogue:
+    """The last user message that holds text (tool results do not count) and the assistant messages after it."""
+    spoken = 0
+    for message in reversed(messages):
+        if message.get("role") == "assistant":
+            spoken += 1
+        elif message.get("role") == "user":
+            text = _text(message.get("content"))
+            if text is not None:
+                return Dialogue(text, spoken)
+    return Dialogue("", spoken)
+
+
+def plan(dialogue: Dialogue, *, chunks: int = 4) -> Plan:
+    """The step that this request is at; without a script, an echo of the prompt."""
+    marker = read_marker(dialogue.prompt)
+    found = _SCRIPT.search(dialogue.prompt)
+    if found is None:
+        return Plan(marker, dialogue.spoken, text=f"You said: {dialogue.prompt}", chunks=chunks)
+    steps: list[dict[str, Any]] = json.loads(found.group(1))
+    if dialogue.spoken < len(steps):
+        step = steps[dialogue.spoken]
+    elif steps and "loop_tool" in steps[-1]:
+        step = steps[-1]
+    else:
+        step = {"text": "The script has ended."}
+    return _read_step(marker, dialogue.spoken, step)
+
+
+def read_marker(prompt: str) -> str:
+    """The name after the last `MARK:` of the prompt, or an empty text."""
+    found = _MARK.findall(prompt)
+    return found[-1] if found else ""
+
+
+def _read_step(marker: str, index: int, step: dict[str, Any]) -> Plan:
+    known = {"text", "chunks", "delay_ms", "hold_s", "hold_after", "times", "status", "retry_after", "error"}
+    known |= {"cut_after_chunks", "tools", "bad_args", "loop_tool"}
+    if unknown := step.keys() - known:
+        raise ValueError(f"unknown keys in a script step: {sorted(unknown)}")
+    return Plan(
+        marker,
+        index,
+        text=step.get("text", ""),
+        calls=tuple(_calls(step)),
+        chunks=step.get("chunks", 4),
+        delay_ms=step.get("delay_ms", 0),
+        hold_s=step.get("hold_s"),
+        hold_after=step.get("hold_after"),
+        times=step.get("times"),
+        status=step.get("status"),
+        retry_after=step.get("retry_after"),
+        error=step.get("error", {}),
+        cut_after=step.get("cut_after_chunks"),
+    )
+
+
+def _calls(step: dict[str, Any]) -> list[Call]:
+    calls = [
+        Call(tool.get("id") or _call_id(), tool["name"], json.dumps(tool.get("args", {})))
+        for tool in step.get("tools", [])
+    ]
+    if loop := step.get("loop_tool"):
+        calls.append(Call(_call_id(), loop["name"], json.dumps(loop.get("args", {}))))
+    if bad := step.get("bad_args"):
+        calls.append(Call(_call_id(), bad["name"], bad.get("raw", '{"broken": ')))
+    return calls
+
+
+def _call_id() -> str:
+    return f"call_{secrets.token_hex(8)}"
+
+
+def _text(content: Any) -> str | None:
+    if isinstance(content, str):
+        return content
+    if isinstance(content, list):
+        texts = [part["text"] for part in content if part.get("type") in ("text", "input_text")]
+        return "\n".join(texts) if texts else None
+    return None
