@@ -26,7 +26,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 metadata = MetaData(
     naming_convention={
         "pk": "pk_%(table_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
         "uq": "uq_%(table_name)s_%(column_0_N_name)s",
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
     }
@@ -46,6 +46,11 @@ def _at(name: str, *, nullable: bool = True, default: bool = False) -> Column[ob
 
 
 def _tenant() -> Column[object]:
+    """The workspace of a row whose parent row names the workspace too; a second check would only cost locks."""
+    return Column("workspace_id", Uuid(as_uuid=True), nullable=False)
+
+
+def _of_workspace() -> Column[object]:
     return Column("workspace_id", Uuid(as_uuid=True), ForeignKey("workspaces.id", ondelete="CASCADE"), nullable=False)
 
 
@@ -73,7 +78,7 @@ workspaces = Table(
 users = Table(
     "users",
     metadata,
-    _tenant(),
+    _of_workspace(),
     _id("id"),
     Column("external_id", Text, nullable=False),
     Column("is_owner", Boolean, nullable=False, server_default=text("false")),
@@ -85,7 +90,7 @@ users = Table(
 api_keys = Table(
     "api_keys",
     metadata,
-    _tenant(),
+    _of_workspace(),
     _id("id"),
     _id("user_id"),
     Column("user_bound", Boolean, nullable=False, server_default=text("false")),
@@ -105,7 +110,7 @@ api_keys = Table(
 agents = Table(
     "agents",
     metadata,
-    _tenant(),
+    _of_workspace(),
     _id("id"),
     Column("name", Text, nullable=False),
     Column("version", Text, nullable=False),
@@ -118,7 +123,7 @@ agents = Table(
 conversations = Table(
     "conversations",
     metadata,
-    _tenant(),
+    _of_workspace(),
     _id("id"),
     _id("user_id"),
     Column("pattern", Text, nullable=False),
@@ -138,6 +143,12 @@ conversations = Table(
     PrimaryKeyConstraint("workspace_id", "id"),
     _pair("user_id", "users", ondelete="CASCADE"),
 )
+Index(
+    "ix_conversations_forked_from",
+    conversations.c.workspace_id,
+    conversations.c.forked_from,
+    postgresql_where=conversations.c.forked_from.is_not(None),
+)
 
 entries = Table(
     "entries",
@@ -156,7 +167,7 @@ entries = Table(
 tasks = Table(
     "tasks",
     metadata,
-    _tenant(),
+    _of_workspace(),
     _id("id"),
     _id("user_id"),
     Column("pattern", Text, nullable=False),
@@ -220,7 +231,6 @@ runs = Table(
     PrimaryKeyConstraint("workspace_id", "id"),
     _pair("conversation_id", "conversations", ondelete="CASCADE"),
     _pair("task_id", "tasks"),
-    _pair("user_id", "users", ondelete="CASCADE"),
 )
 Index(
     "uq_runs_holder",

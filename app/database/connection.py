@@ -1,0 +1,127 @@
+"""The engine and the only place that commits."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import pydantic_core
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from app.database.unit import Across, Unit
+from app.models.bells import Bell
+from app.models.errors import Unavailable
+
+Ringer = Callable[[Sequence[Bell]], Awaitable[None]]
+
+CONNECT_SECONDS = 2
+COMMAND_SECONDS = 20
+ACQUIRE_SECONDS = 4
+
+_AWAY = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.InterfaceError,
+    OSError,
+    TimeoutError,
+)
+
+
+def _dumps(value: Any) -> str:
+    return pydantic_core.to_json(value).decode()
+
+
+def is_outage(error: BaseException) -> bool:
+    """Whether the error says that the database is away, as opposed to refusing this statement."""
+    if isinstance(error, PoolTimeout | OSError | TimeoutError):
+        return True
+    if not isinstance(error, DBAPIError):
+        return isinstance(error, _AWAY)
+    cause = error.orig
+    while cause is not None:
+        if isinstance(cause, _AWAY):
+            return True
+        cause = cause.__cause__
+    return error.connection_invalidated or isinstance(error, OperationalError | InterfaceError)
+
+
+class Database:
+    """The ledger's engine. Open a unit with `begin`; it commits at the end of the block or not at all."""
+
+    def __init__(self, url: str, *, pool_size: int = 20, ringer: Ringer | None = None) -> None:
+        self.engine: AsyncEngine = create_async_engine(
+            url,
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_timeout=ACQUIRE_SECONDS,
+            pool_pre_ping=True,
+            json_serializer=_dumps,
+            json_deserializer=pydantic_core.from_json,
+            connect_args={
+                "timeout": CONNECT_SECONDS,
+                "command_timeout": COMMAND_SECONDS,
+                "server_settings": {"application_name": "sixlane", "jit": "off"},
+            },
+        )
+        self._ringer = ringer
+
+    def set_ringer(self, ringer: Ringer) -> None:
+        """Name who rings the bells of committed units."""
+        self._ringer = ringer
+
+    async def close(self) -> None:
+        """Close every pooled connection."""
+        await self.engine.dispose()
+
+    @asynccontextmanager
+    async def begin(self, workspace_id: UUID) -> AsyncIterator[Unit]:
+        """A unit of one workspace: committed when the block ends, rolled back when it raises.
+
+        Raises Unavailable when the database is away.
+        """
+        async with self._connection() as connection:
+            unit = Unit(connection, workspace_id)
+            yield unit
+            await connection.commit()
+        await self._ring(unit.bells)
+
+    @asynccontextmanager
+    async def across(self) -> AsyncIterator[Across]:
+        """A unit for what belongs to no single workspace: claims, leases, upkeep, processes, key look-up."""
+        async with self._connection() as connection:
+            unit = Across(connection)
+            yield unit
+            await connection.commit()
+        await self._ring(unit.bells)
+
+    async def ping(self) -> None:
+        """Ask the database for a sign of life. Raises Unavailable."""
+        async with self._connection() as connection:
+            await connection.execute(text("SELECT 1"))
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[AsyncConnection]:
+        connection = None
+        try:
+            async with asyncio.timeout(ACQUIRE_SECONDS):
+                connection = await self.engine.connect()
+            yield connection
+        except Exception as error:
+            if is_outage(error):
+                raise Unavailable("The database is not reachable.", code="database_unavailable") from error
+            raise
+        finally:
+            if connection is not None:
+                await connection.close()
+
+    async def _ring(self, bells: list[Bell]) -> None:
+        if bells and self._ringer is not None:
+            await self._ringer(bells)

@@ -1,0 +1,206 @@
+"""Runs of one workspace. `transition` is the only place where a status changes."""
+
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Numeric, and_, func, insert, select, text, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.database.models import run_results, runs
+from app.database.rows import columns_of
+from app.models.run import TRANSITIONS, Run, RunResult, RunStatus
+
+COLUMNS = columns_of(runs, Run)
+RESULT_COLUMNS = columns_of(run_results, RunResult)
+ACTIVE = ("queued", "running", "waiting")
+PARKED = text("'infinity'::timestamptz")
+
+
+class RunStore:
+    """Queries over the runs of one workspace."""
+
+    def __init__(self, connection: AsyncConnection, workspace_id: UUID) -> None:
+        self._connection = connection
+        self._workspace_id = workspace_id
+
+    async def add(self, values: dict[str, Any]) -> Run:
+        """Insert a run and return it as stored."""
+        statement = insert(runs).values(workspace_id=self._workspace_id, **values).returning(*COLUMNS)
+        return Run(*(await self._connection.execute(statement)).one())
+
+    async def get(self, run_id: UUID) -> Run | None:
+        """The run, or None when this workspace has none with that id."""
+        found = (await self._connection.execute(select(*COLUMNS).where(self._is(run_id)))).one_or_none()
+        return Run(*found) if found else None
+
+    async def lock(self, run_id: UUID) -> Run | None:
+        """The run, locked against other writers until the unit ends."""
+        statement = select(*COLUMNS).where(self._is(run_id)).with_for_update()
+        found = (await self._connection.execute(statement)).one_or_none()
+        return Run(*found) if found else None
+
+    async def transition(
+        self, run_id: UUID, from_: tuple[RunStatus, ...], to: RunStatus, *, fence: int | None = None, **values: Any
+    ) -> Run | None:
+        """Move a run from one of `from_` to `to` and set further columns; None when it is not there (any more).
+
+        With `fence`, only while that lease holder still is the last one.
+        """
+        assert all(to in TRANSITIONS[status] for status in from_), f"no move from {from_} to {to}"
+        condition = and_(self._is(run_id), runs.c.status.in_(from_))
+        if fence is not None:
+            condition = and_(condition, runs.c.fence == fence)
+        statement = update(runs).where(condition).values(status=to, **values).returning(*COLUMNS)
+        found = (await self._connection.execute(statement)).one_or_none()
+        return Run(*found) if found else None
+
+    async def checkpoint(self, run_id: UUID, fence: int, **values: Any) -> Run | None:
+        """Write to a running run under its fence; None when the lease is lost."""
+        condition = and_(self._is(run_id), runs.c.status == "running", runs.c.fence == fence)
+        statement = update(runs).where(condition).values(**values).returning(*COLUMNS)
+        found = (await self._connection.execute(statement)).one_or_none()
+        return Run(*found) if found else None
+
+    async def ask_cancel(self, run_id: UUID) -> None:
+        """Note that a running run was asked to stop; the first time counts."""
+        statement = (
+            update(runs)
+            .where(self._is(run_id), runs.c.status.in_(ACTIVE), runs.c.cancel_requested_at.is_(None))
+            .values(cancel_requested_at=func.app_now())
+        )
+        await self._connection.execute(statement)
+
+    async def active_of(self, conversation_id: UUID) -> list[Run]:
+        """Runs of the conversation that have not ended, the oldest first: the first is its head."""
+        statement = (
+            select(*COLUMNS)
+            .where(
+                runs.c.workspace_id == self._workspace_id,
+                runs.c.conversation_id == conversation_id,
+                runs.c.status.in_(ACTIVE),
+            )
+            .order_by(runs.c.holds_conversation.desc(), runs.c.id)
+        )
+        return [Run(*row) for row in await self._connection.execute(statement)]
+
+    async def release_next(self, conversation_id: UUID) -> Run | None:
+        """Open the oldest parked run of a conversation for claims, when nothing is before it. Returns it.
+
+        The caller holds the conversation's row lock, so a run that parks at the same time is seen.
+        """
+        head = (
+            select(runs.c.id)
+            .where(
+                runs.c.workspace_id == self._workspace_id,
+                runs.c.conversation_id == conversation_id,
+                runs.c.status.in_(ACTIVE),
+            )
+            .order_by(runs.c.holds_conversation.desc(), runs.c.id)
+            .limit(1)
+            .scalar_subquery()
+        )
+        statement = (
+            update(runs)
+            .where(
+                runs.c.workspace_id == self._workspace_id,
+                runs.c.id == head,
+                runs.c.status == "queued",
+                runs.c.available_at == PARKED,
+            )
+            .values(available_at=func.app_now(), waiting_on=None)
+            .returning(*COLUMNS)
+        )
+        found = (await self._connection.execute(statement)).one_or_none()
+        return Run(*found) if found else None
+
+    async def running_of(self, lane: str, user_id: UUID, agent: str) -> tuple[int, int, int]:
+        """How many runs of the lane are running: of the user, of the agent, of the workspace."""
+        statement = select(
+            func.count().filter(runs.c.user_id == user_id),
+            func.count().filter(runs.c.agent == agent),
+            func.count(),
+        ).where(runs.c.status == "running", runs.c.lane == lane, runs.c.workspace_id == self._workspace_id)
+        row = (await self._connection.execute(statement)).one()
+        return int(row[0]), int(row[1]), int(row[2])
+
+    async def page(
+        self,
+        *,
+        limit: int,
+        after: UUID | None = None,
+        status: str | None = None,
+        conversation_id: UUID | None = None,
+        task_id: UUID | None = None,
+        user_id: UUID | None = None,
+    ) -> list[Run]:
+        """Up to `limit` runs, the newest first, older than `after`."""
+        statement = select(*COLUMNS).where(runs.c.workspace_id == self._workspace_id)
+        wanted = {
+            runs.c.status: status,
+            runs.c.conversation_id: conversation_id,
+            runs.c.task_id: task_id,
+            runs.c.user_id: user_id,
+        }
+        for column, value in wanted.items():
+            if value is not None:
+                statement = statement.where(column == value)
+        if after is not None:
+            statement = statement.where(runs.c.id < after)
+        statement = statement.order_by(runs.c.id.desc()).limit(limit)
+        return [Run(*row) for row in await self._connection.execute(statement)]
+
+    async def result(self, run_id: UUID) -> RunResult | None:
+        """What the run came to, once it has an answer or an error."""
+        statement = select(*RESULT_COLUMNS).where(
+            run_results.c.workspace_id == self._workspace_id, run_results.c.run_id == run_id
+        )
+        found = (await self._connection.execute(statement)).one_or_none()
+        return RunResult(*found) if found else None
+
+    async def results(self, run_ids: list[UUID]) -> dict[UUID, RunResult]:
+        """Results of several runs by run id."""
+        statement = select(*RESULT_COLUMNS).where(
+            run_results.c.workspace_id == self._workspace_id, run_results.c.run_id.in_(run_ids)
+        )
+        found = [RunResult(*row) for row in await self._connection.execute(statement)]
+        return {result.run_id: result for result in found}
+
+    async def record_result(self, run_id: UUID, **values: Any) -> None:
+        """Write what the run came to; a later word replaces an earlier one."""
+        statement = upsert(run_results).values(workspace_id=self._workspace_id, run_id=run_id, **values)
+        statement = statement.on_conflict_do_update(
+            index_elements=["workspace_id", "run_id"], set_={**values, "created_at": func.app_now()}
+        )
+        await self._connection.execute(statement)
+
+    async def usage_of(
+        self, *, conversation_id: UUID | None = None, task_id: UUID | None = None, user_id: UUID | None = None
+    ) -> dict[str, Any]:
+        """Usage summed over runs; `cost_usd` is null as soon as one run with requests has no known cost."""
+        requests = runs.c.usage["requests"].as_integer()
+        cost = runs.c.usage["cost_usd"].as_string()
+        unpriced = func.count().filter(and_(requests > 0, cost.is_(None)))
+        totals = [
+            func.coalesce(func.sum(runs.c.usage[name].as_integer()), 0).label(name)
+            for name in ("requests", "tool_calls", "input_tokens", "output_tokens", "total_tokens")
+        ]
+        statement = select(
+            func.count().label("runs"), *totals, func.sum(cost.cast(Numeric())).label("cost_usd"), unpriced.label("unpriced")
+        ).where(runs.c.workspace_id == self._workspace_id)
+        wanted = {runs.c.conversation_id: conversation_id, runs.c.task_id: task_id, runs.c.user_id: user_id}
+        for column, value in wanted.items():
+            if value is not None:
+                statement = statement.where(column == value)
+        row = (await self._connection.execute(statement)).one()._mapping
+        found = dict(row)
+        if found.pop("unpriced"):
+            found["cost_usd"] = None
+        return found
+
+    def _is(self, run_id: UUID) -> Any:
+        return and_(runs.c.workspace_id == self._workspace_id, runs.c.id == run_id)
+
+
+
+

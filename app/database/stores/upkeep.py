@@ -1,0 +1,54 @@
+"""Retention: what may be forgotten, deleted in batches so that nobody waits."""
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+_EVENTS = text(
+    """
+DELETE FROM run_events e USING (
+    SELECT e.workspace_id, e.run_id, e.first_seq FROM run_events e
+      JOIN runs r ON r.workspace_id = e.workspace_id AND r.id = e.run_id
+     WHERE r.completed_at < app_now() - make_interval(days => :days) LIMIT :batch) old
+ WHERE e.workspace_id = old.workspace_id AND e.run_id = old.run_id AND e.first_seq = old.first_seq
+"""
+)
+_JOURNAL = text(
+    """
+DELETE FROM tool_calls t USING (
+    SELECT t.workspace_id, t.run_id, t.step, t.tool_call_id FROM tool_calls t
+      JOIN runs r ON r.workspace_id = t.workspace_id AND r.id = t.run_id
+     WHERE r.completed_at < app_now() - make_interval(days => :days) LIMIT :batch) old
+ WHERE t.workspace_id = old.workspace_id AND t.run_id = old.run_id
+   AND t.step = old.step AND t.tool_call_id = old.tool_call_id
+"""
+)
+_KEYS = text(
+    """
+DELETE FROM idempotency_keys WHERE ctid IN (
+    SELECT ctid FROM idempotency_keys WHERE created_at < app_now() - interval '24 hours' LIMIT :batch)
+"""
+)
+_PROCESSES = text("DELETE FROM processes WHERE heartbeat_at < app_now() - interval '1 day'")
+
+
+class UpkeepStore:
+    """Deletes over all workspaces. Each call removes one batch and says how many rows went."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def forget_events(self, days: int, batch: int) -> int:
+        """Events of runs that ended more than `days` ago."""
+        return (await self._connection.execute(_EVENTS, {"days": days, "batch": batch})).rowcount
+
+    async def forget_journal(self, days: int, batch: int) -> int:
+        """Tool calls of runs that ended more than `days` ago."""
+        return (await self._connection.execute(_JOURNAL, {"days": days, "batch": batch})).rowcount
+
+    async def forget_idempotency_keys(self, batch: int) -> int:
+        """Idempotency keys older than 24 hours."""
+        return (await self._connection.execute(_KEYS, {"batch": batch})).rowcount
+
+    async def forget_processes(self) -> int:
+        """Processes that have not been heard of for a day."""
+        return (await self._connection.execute(_PROCESSES)).rowcount

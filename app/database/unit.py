@@ -1,0 +1,106 @@
+"""One transaction, its stores, and the bells to ring once it is committed."""
+
+from functools import cached_property
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.database.stores.approvals import ApprovalStore
+from app.database.stores.conversations import ConversationStore
+from app.database.stores.directory import DirectoryStore
+from app.database.stores.events import EventStore
+from app.database.stores.idempotency import IdempotencyStore
+from app.database.stores.journal import JournalStore
+from app.database.stores.keys import KeyStore
+from app.database.stores.notes import NoteStore
+from app.database.stores.processes import ProcessStore
+from app.database.stores.queue import QueueStore
+from app.database.stores.runs import RunStore
+from app.database.stores.tasks import TaskStore
+from app.database.stores.upkeep import UpkeepStore
+from app.database.stores.users import UserStore
+from app.models.bells import Bell
+
+
+class Unit:
+    """One transaction in one workspace. Its stores know the workspace; no query can forget it.
+
+    A unit never commits: whoever opened it does, at the end of the block.
+    """
+
+    def __init__(self, connection: AsyncConnection, workspace_id: UUID) -> None:
+        self.connection = connection
+        self.workspace_id = workspace_id
+        self.bells: list[Bell] = []
+
+    def ring(self, bell: Bell) -> None:
+        """Remember a bell for after the commit."""
+        self.bells.append(bell)
+
+    @cached_property
+    def runs(self) -> RunStore:
+        return RunStore(self.connection, self.workspace_id)
+
+    @cached_property
+    def journal(self) -> JournalStore:
+        return JournalStore(self.connection, self.workspace_id)
+
+    @cached_property
+    def events(self) -> EventStore:
+        return EventStore(self.connection, self.workspace_id)
+
+    @cached_property
+    def conversations(self) -> ConversationStore:
+        return ConversationStore(self.connection, self.workspace_id)
+
+    @cached_property
+    def tasks(self) -> TaskStore:
+        return TaskStore(self.connection, self.workspace_id)
+
+    @cached_property
+    def approvals(self) -> ApprovalStore:
+        return ApprovalStore(self.connection, self.workspace_id)
+
+    @cached_property
+    def users(self) -> UserStore:
+        return UserStore(self.connection, self.workspace_id)
+
+    @cached_property
+    def keys(self) -> KeyStore:
+        return KeyStore(self.connection, self.workspace_id)
+
+    @cached_property
+    def notes(self) -> NoteStore:
+        return NoteStore(self.connection, self.workspace_id)
+
+    @cached_property
+    def idempotency(self) -> IdempotencyStore:
+        return IdempotencyStore(self.connection, self.workspace_id)
+
+
+class Across:
+    """One transaction over all workspaces, for the parts that serve every tenant."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self.connection = connection
+        self.bells: list[Bell] = []
+
+    def ring(self, bell: Bell) -> None:
+        """Remember a bell for after the commit."""
+        self.bells.append(bell)
+
+    @cached_property
+    def queue(self) -> QueueStore:
+        return QueueStore(self.connection)
+
+    @cached_property
+    def upkeep(self) -> UpkeepStore:
+        return UpkeepStore(self.connection)
+
+    @cached_property
+    def directory(self) -> DirectoryStore:
+        return DirectoryStore(self.connection)
+
+    @cached_property
+    def processes(self) -> ProcessStore:
+        return ProcessStore(self.connection)

@@ -1,0 +1,33 @@
+"""Bells: what is worth telling other processes after a commit. A lost bell costs latency, never work."""
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+
+@dataclass(frozen=True, slots=True)
+class RunReady:
+    """A run can be claimed now."""
+
+    run_id: UUID
+    lane: str
+
+
+@dataclass(frozen=True, slots=True)
+class CancelAsked:
+    """A running run was asked to stop."""
+
+    run_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class EventsAppended:
+    """Events of a run were committed by somebody other than its executor."""
+
+    workspace_id: UUID
+    run_id: UUID
+    fence: int
+    events: list[dict[str, Any]]
+
+
+Bell = RunReady | CancelAsked | EventsAppended
