@@ -1,0 +1,68 @@
+"""Conversations of one workspace: their rows. Their log of messages is in `entries`."""
+
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import and_, func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.database.models import conversations
+from app.database.rows import columns_of
+from app.models.conversation import Conversation
+
+COLUMNS = columns_of(conversations, Conversation)
+
+
+class ConversationStore:
+    """Queries over the conversations of one workspace."""
+
+    def __init__(self, connection: AsyncConnection, workspace_id: UUID) -> None:
+        self._connection = connection
+        self._workspace_id = workspace_id
+
+    async def add(self, **values: Any) -> Conversation:
+        """Insert a conversation and return it as stored."""
+        statement = insert(conversations).values(workspace_id=self._workspace_id, **values).returning(*COLUMNS)
+        return Conversation(*(await self._connection.execute(statement)).one())
+
+    async def get(self, conversation_id: UUID) -> Conversation | None:
+        """The conversation, or None when this workspace has none with that id."""
+        found = (await self._connection.execute(select(*COLUMNS).where(self._is(conversation_id)))).one_or_none()
+        return Conversation(*found) if found else None
+
+    async def lock(self, conversation_id: UUID) -> Conversation | None:
+        """The conversation, locked until the unit ends.
+
+        Whoever changes a run together with its conversation locks the conversation first: one order, no deadlock.
+        """
+        statement = select(*COLUMNS).where(self._is(conversation_id)).with_for_update(key_share=True)
+        found = (await self._connection.execute(statement)).one_or_none()
+        return Conversation(*found) if found else None
+
+    async def change(self, conversation_id: UUID, **values: Any) -> Conversation | None:
+        """Set columns of a conversation; None when there is none."""
+        statement = (
+            update(conversations)
+            .where(self._is(conversation_id))
+            .values(updated_at=func.app_now(), **values)
+            .returning(*COLUMNS)
+        )
+        found = (await self._connection.execute(statement)).one_or_none()
+        return Conversation(*found) if found else None
+
+    async def page(
+        self, *, limit: int, after: UUID | None = None, user_id: UUID | None = None, pattern: str | None = None
+    ) -> list[Conversation]:
+        """Up to `limit` conversations, the newest first, older than `after`."""
+        statement = select(*COLUMNS).where(conversations.c.workspace_id == self._workspace_id)
+        if user_id is not None:
+            statement = statement.where(conversations.c.user_id == user_id)
+        if pattern is not None:
+            statement = statement.where(conversations.c.pattern == pattern)
+        if after is not None:
+            statement = statement.where(conversations.c.id < after)
+        rows = await self._connection.execute(statement.order_by(conversations.c.id.desc()).limit(limit))
+        return [Conversation(*row) for row in rows]
+
+    def _is(self, conversation_id: UUID) -> Any:
+        return and_(conversations.c.workspace_id == self._workspace_id, conversations.c.id == conversation_id)
