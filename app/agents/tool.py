@@ -1,0 +1,55 @@
+"""What the platform needs to know of a tool beyond its function: effect, policy, repeatability, taint."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic_ai import Tool
+
+from app.agents.context import AgentContext, Policy
+
+Arguments = Mapping[str, Any]
+
+
+class OutcomeUnknown(Exception):
+    """The effect was sent off and nothing came back: it may have happened. Never repeated blindly."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
+def _allowed(_context: AgentContext, _arguments: Arguments) -> Policy:
+    return "allow"
+
+
+def _always(_context: AgentContext, _arguments: Arguments) -> bool:
+    return True
+
+
+@dataclass(frozen=True)
+class ToolSpec:
+    """A tool as the registry knows it.
+
+    `effect` is "write" for a tool that changes something outside the run; it is journaled before it starts and after
+    it is done. `policy` is asked when the call is about to start, with the validated arguments, and again after a
+    person has edited them. `repeatable` says whether a call that was started and never finished may run again.
+    `taints` marks tools that bring in text which other people wrote. `scope` tells people what the tool can reach.
+    """
+
+    tool: Tool[AgentContext]
+    scope: str
+    effect: Literal["read", "write"] = "read"
+    taints: bool = False
+    policy: Callable[[AgentContext, Arguments], Policy] = _allowed
+    repeatable: Callable[[AgentContext, Arguments], bool] = _always
+
+    @property
+    def name(self) -> str:
+        """The name that the model calls it by."""
+        return self.tool.name
+
+    @property
+    def description(self) -> str:
+        """What the model is told about it."""
+        return self.tool.description or ""
