@@ -1,4 +1,4 @@
-"""Conversations of one workspace: their rows. Their log of messages is in `entries`."""
+"""Conversations of one workspace: what is known of each besides its log."""
 
 from typing import Any
 from uuid import UUID
@@ -20,7 +20,7 @@ class ConversationStore:
         self._connection = connection
         self._workspace_id = workspace_id
 
-    async def add(self, **values: Any) -> Conversation:
+    async def add(self, values: dict[str, Any]) -> Conversation:
         """Insert a conversation and return it as stored."""
         statement = insert(conversations).values(workspace_id=self._workspace_id, **values).returning(*COLUMNS)
         return Conversation(*(await self._connection.execute(statement)).one())
@@ -31,16 +31,13 @@ class ConversationStore:
         return Conversation(*found) if found else None
 
     async def lock(self, conversation_id: UUID) -> Conversation | None:
-        """The conversation, locked until the unit ends.
-
-        Whoever changes a run together with its conversation locks the conversation first: one order, no deadlock.
-        """
-        statement = select(*COLUMNS).where(self._is(conversation_id)).with_for_update(key_share=True)
+        """The conversation, locked against other writers until the unit ends."""
+        statement = select(*COLUMNS).where(self._is(conversation_id)).with_for_update()
         found = (await self._connection.execute(statement)).one_or_none()
         return Conversation(*found) if found else None
 
-    async def change(self, conversation_id: UUID, **values: Any) -> Conversation | None:
-        """Set columns of a conversation; None when there is none."""
+    async def change(self, conversation_id: UUID, values: dict[str, Any]) -> Conversation | None:
+        """Set columns of the conversation; None when there is none."""
         statement = (
             update(conversations)
             .where(self._is(conversation_id))
@@ -61,8 +58,8 @@ class ConversationStore:
             statement = statement.where(conversations.c.pattern == pattern)
         if after is not None:
             statement = statement.where(conversations.c.id < after)
-        rows = await self._connection.execute(statement.order_by(conversations.c.id.desc()).limit(limit))
-        return [Conversation(*row) for row in rows]
+        statement = statement.order_by(conversations.c.id.desc()).limit(limit)
+        return [Conversation(*row) for row in await self._connection.execute(statement)]
 
     def _is(self, conversation_id: UUID) -> Any:
         return and_(conversations.c.workspace_id == self._workspace_id, conversations.c.id == conversation_id)

@@ -1,0 +1,88 @@
+"""Tasks of one workspace. A deleted task keeps its row for the runs that it made."""
+
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import and_, func, insert, literal, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.database.models import runs, tasks
+from app.database.rows import columns_of
+from app.models.task import Task
+
+COLUMNS = columns_of(tasks, Task)
+
+
+class TaskStore:
+    """Queries over the tasks of one workspace that are not deleted."""
+
+    def __init__(self, connection: AsyncConnection, workspace_id: UUID) -> None:
+        self._connection = connection
+        self._workspace_id = workspace_id
+
+    async def add(self, values: dict[str, Any]) -> Task:
+        """Insert a task and return it as stored."""
+        statement = insert(tasks).values(workspace_id=self._workspace_id, **values).returning(*COLUMNS)
+        return Task(*(await self._connection.execute(statement)).one())
+
+    async def get(self, task_id: UUID) -> Task | None:
+        """The task, or None when this workspace has none with that id."""
+        found = (await self._connection.execute(select(*COLUMNS).where(self._is(task_id)))).one_or_none()
+        return Task(*found) if found else None
+
+    async def lock(self, task_id: UUID) -> Task | None:
+        """The task, locked against other writers until the unit ends."""
+        statement = select(*COLUMNS).where(self._is(task_id)).with_for_update()
+        found = (await self._connection.execute(statement)).one_or_none()
+        return Task(*found) if found else None
+
+    async def change(self, task_id: UUID, values: dict[str, Any]) -> Task | None:
+        """Set columns of the task; None when there is none."""
+        statement = (
+            update(tasks).where(self._is(task_id)).values(updated_at=func.app_now(), **values).returning(*COLUMNS)
+        )
+        found = (await self._connection.execute(statement)).one_or_none()
+        return Task(*found) if found else None
+
+    async def delete(self, task_id: UUID) -> bool:
+        """Delete the task, keep its runs; False when there is none."""
+        return await self.change(task_id, {"deleted_at": func.app_now()}) is not None
+
+    async def page(
+        self,
+        *,
+        limit: int,
+        after: UUID | None = None,
+        pattern: str | None = None,
+        status: str | None = None,
+        user_id: UUID | None = None,
+    ) -> list[Task]:
+        """Up to `limit` tasks, the newest first, older than `after`.
+
+        `status` is the one that a reader sees: `disabled`, or that of the latest run.
+        """
+        statement = select(*COLUMNS).where(tasks.c.workspace_id == self._workspace_id, tasks.c.deleted_at.is_(None))
+        if pattern is not None:
+            statement = statement.where(tasks.c.pattern == pattern)
+        if user_id is not None:
+            statement = statement.where(tasks.c.user_id == user_id)
+        if after is not None:
+            statement = statement.where(tasks.c.id < after)
+        if status == "disabled":
+            statement = statement.where(tasks.c.disabled_at.is_not(None))
+        elif status is not None:
+            statement = statement.where(tasks.c.disabled_at.is_(None), self._last_run_is(status))
+        statement = statement.order_by(tasks.c.id.desc()).limit(limit)
+        return [Task(*row) for row in await self._connection.execute(statement)]
+
+    def _last_run_is(self, status: str) -> Any:
+        return (
+            select(literal(1))
+            .where(
+                runs.c.workspace_id == tasks.c.workspace_id, runs.c.id == tasks.c.last_run_id, runs.c.status == status
+            )
+            .exists()
+        )
+
+    def _is(self, task_id: UUID) -> Any:
+        return and_(tasks.c.workspace_id == self._workspace_id, tasks.c.id == task_id, tasks.c.deleted_at.is_(None))
