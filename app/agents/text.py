@@ -34,3 +34,11 @@ def _clean(value: object) -> object:
 def _clean_text(text: str) -> str:
     joined = _PAIR.sub(lambda pair: pair.group().encode("utf-16", "surrogatepass").decode("utf-16"), text)
     return _UNSTORABLE.sub("\ufffd", joined)
+
+
+_UNSEEN = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\u00ad\U000e0000-\U000e007f]")
+
+
+def visible(text: str) -> str:
+    """Text from outside without the characters that a reader would not see: zero width, direction marks, tags."""
+    return _UNSEEN.sub("", _clean_text(text))
