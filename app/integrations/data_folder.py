@@ -24,7 +24,7 @@ def private_folder(folder: Path, mode: int = 0o700) -> Path:
 
 
 def secret(data: Path, name: str) -> str:
-    """Return the data folder's own secret of that name, 43 characters, made at the first call in a file of mode 0600."""
+    """Return the data folder's own secret of that name: 43 characters, made at the first call, file mode 0600."""
     path = private_folder(private_folder(data) / "secrets") / name
     if not path.exists():
         draft = path.with_name(f".{name}.{os.getpid()}.{secrets.token_hex(4)}")

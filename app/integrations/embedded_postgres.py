@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from app.integrations.data_folder import private_folder, secret, socket_folder
 from app.integrations.launch import launcher
-from app.integrations.server_process import ServerFailed, clean_environment
+from app.integrations.server_process import ServerFailed, clean_environment, command_line
 from app.integrations.unprivileged import place_for, readable_copy
 from app.models.errors import SettingError
 
@@ -85,7 +85,7 @@ class EmbeddedPostgres:
             lines = (self._folder / "postmaster.pid").read_text().splitlines()
         except OSError:
             return False
-        return len(lines) >= 8 and lines[7].strip() == "ready" and _alive(int(lines[0]))
+        return len(lines) >= 8 and lines[7].strip() == "ready" and self.owns(command_line(int(lines[0])))
 
     def recorded_pid(self) -> int | None:
         """Return the process id of the last server, or None."""
@@ -94,9 +94,9 @@ class EmbeddedPostgres:
         except (OSError, ValueError):
             return None
 
-    def owns(self, command_line: str) -> bool:
+    def owns(self, line: str) -> bool:
         """Whether a command line is that of a postmaster on our folder."""
-        return f"-D {self._folder} " in command_line
+        return f"-D {self._folder} " in line
 
     def forget(self) -> None:
         """Remove the process id and the socket of a server that no longer runs."""
@@ -144,7 +144,7 @@ class EmbeddedPostgres:
 
 def _call(command: Sequence[str], feed: str, user: int | None, group: int | None) -> subprocess.CompletedProcess[bytes]:
     groups: list[int] | None = None if user is None else []
-    return subprocess.run(
+    return subprocess.run(  # noqa: S603  (our own binaries, no shell)
         command,
         input=feed.encode(),
         capture_output=True,
@@ -156,16 +156,6 @@ def _call(command: Sequence[str], feed: str, user: int | None, group: int | None
         group=group,
         extra_groups=groups,
     )
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _installation() -> Path:

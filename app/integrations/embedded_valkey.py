@@ -80,9 +80,9 @@ class EmbeddedValkey:
         except (OSError, ValueError):
             return None
 
-    def owns(self, command_line: str) -> bool:
+    def owns(self, line: str) -> bool:
         """Whether a command line names our socket (Valkey writes it there) or our configuration."""
-        return str(self.socket) in command_line or str(self._configuration) in command_line
+        return str(self.socket) in line or str(self._configuration) in line
 
     def forget(self) -> None:
         """Remove the process id and the socket of a server that no longer runs."""

@@ -1,7 +1,7 @@
 """Become a server that ends with its parent: run as a script, it sets the parent-death signal and replaces itself.
 
-It imports nothing of the product, so that it starts in milliseconds: `python -I -S launch.py SIGNAL PARENT USER COMMAND…`
-with a signal number, the parent's process id, and `uid:gid` or `-` to stay who it is.
+It imports nothing of the product, so that it starts in milliseconds. Its arguments are a signal number, the parent's
+process id, `uid:gid` or `-` to stay who it is, and the command.
 """
 
 import ctypes

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -42,7 +43,7 @@ class Server(Protocol):
         """Return the process id that the last server wrote down, or None."""
         ...
 
-    def owns(self, command_line: str) -> bool:
+    def owns(self, line: str) -> bool:
         """Whether a command line is that of a server on these files."""
         ...
 
@@ -58,7 +59,7 @@ def command_line(pid: int) -> str:
             return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
         except OSError:
             return ""
-    done = subprocess.run(["/bin/ps", "-o", "command=", "-p", str(pid)], capture_output=True, check=False)
+    done = subprocess.run(["/bin/ps", "-o", "command=", "-p", str(pid)], capture_output=True, check=False)  # noqa: S603
     return done.stdout.decode(errors="replace").strip()
 
 
@@ -95,7 +96,7 @@ class ServerProcess:
         self.server.log.parent.mkdir(parents=True, exist_ok=True)
         with self.server.log.open("ab") as log:
             # a session of its own: Ctrl-C in a terminal must not reach it before those that use it
-            self._process = subprocess.Popen(
+            self._process = subprocess.Popen(  # noqa: S603  (our own binaries, no shell)
                 self.server.command(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -109,7 +110,7 @@ class ServerProcess:
         deadline = time.monotonic() + START_SECONDS
         while self.pid is not None:
             if await self.server.is_ready():
-                return self.pid is not None
+                return True
             if time.monotonic() > deadline:
                 await self.stop()
                 raise ServerFailed(f"{self.server.name} does not answer after {START_SECONDS:.0f} s:\n{self._tail()}")
@@ -130,15 +131,18 @@ class ServerProcess:
 
     async def _clear_leftover(self) -> None:
         pid = self.server.recorded_pid()
+
+        def gone() -> bool:
+            return pid is None or not self.server.owns(command_line(pid))
+
         for number, seconds in ((self.server.stop_signal, 10.0), *_STOP_LADDER):
-            if pid is None or not self.server.owns(command_line(pid)):
+            if pid is None or gone():
                 break
             try:
                 os.kill(pid, number)
             except ProcessLookupError:
                 break
-            found = pid
-            await _until(lambda: not self.server.owns(command_line(found)), seconds)
+            await _until(gone, seconds)
         self.server.forget()
 
     def _tail(self) -> str:
@@ -149,16 +153,10 @@ class ServerProcess:
         return "\n".join(lines[-12:])
 
 
-async def _until(condition: "Condition", seconds: float) -> bool:
+async def _until(condition: Callable[[], bool], seconds: float) -> bool:
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
             return False
         await asyncio.sleep(POLL_SECONDS)
     return True
-
-
-class Condition(Protocol):
-    """Something that becomes true."""
-
-    def __call__(self) -> bool: ...

@@ -68,7 +68,8 @@ def readable_copy(tree: Path, libraries: Path | None) -> Path:
 
 
 def _allowed(command: list[str]) -> bool:
-    return subprocess.run(command, capture_output=True, check=False, timeout=10).returncode == 0
+    done = subprocess.run(command, capture_output=True, check=False, timeout=10)  # noqa: S603  (no shell)
+    return done.returncode == 0
 
 
 def _closed_parent(data: Path) -> Path | None:
