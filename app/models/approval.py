@@ -5,6 +5,10 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
+from pydantic import Field
+
+from app.models.wire import Inbound, Outbound
+
 ApprovalKind = Literal["tool_call", "unknown_outcome"]
 ApprovalStatus = Literal["pending", "approved", "denied", "resolved", "superseded", "expired"]
 Decision = Literal["approve", "deny", "edit", "happened", "repeat", "skip"]
@@ -39,3 +43,42 @@ class Approval:
     decided_at: datetime | None
     expires_at: datetime
     created_at: datetime
+
+
+class DecisionIn(Inbound):
+    """A decision. `arguments` replace the tool's arguments and come with `edit` only."""
+
+    decision: Decision = Field(examples=["approve"])
+    arguments: dict[str, Any] | None = Field(default=None, examples=[None])
+    note: str | None = Field(default=None, max_length=2000, examples=["Looks right."])
+
+
+class ApprovalOut(Outbound):
+    """An approval. `decisions` are the ones that it takes; none once it is settled."""
+
+    id: UUID
+    run_id: UUID
+    conversation_id: UUID
+    kind: ApprovalKind
+    status: ApprovalStatus
+    decisions: list[Decision]
+    tool: str = Field(examples=["http_post"])
+    tool_call_id: str
+    arguments: dict[str, Any]
+    arguments_hash: str
+    decision: Decision | None
+    decided_arguments: dict[str, Any] | None
+    note: str | None
+    decided_by: str | None
+    decided_at: datetime | None
+    expires_at: datetime
+    created_at: datetime
+
+
+def approval_out(row: Approval) -> ApprovalOut:
+    """The approval as clients see it."""
+    offered = sorted(DECISIONS[row.kind]) if row.status == "pending" else []
+    return ApprovalOut.model_validate({**{n: getattr(row, n) for n in _SHOWN}, "decisions": offered})
+
+
+_SHOWN = [name for name in ApprovalOut.model_fields if name != "decisions"]

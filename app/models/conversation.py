@@ -2,8 +2,17 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
+
+from pydantic import Field
+
+from app.models.approval import ApprovalOut
+from app.models.run import OnBusy, RunStatus, Usage
+from app.models.target import TargetIn, Targets
+from app.models.wire import AgentName, ExternalUserId, Inbound, JsonObject, Outbound, Prompt, Title
+
+ConversationStatus = Literal["idle", "queued", "running", "waiting"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,3 +50,98 @@ class Entry:
     format: int
     message: dict[str, Any]
     created_at: datetime
+
+
+class ConversationCreate(Inbound):
+    """A new conversation. `targets` are the addresses that its agent may post to, each after asking by default."""
+
+    pattern_type: Annotated[str, Field(max_length=50, examples=["chatbot"])] = "chatbot"
+    agent: AgentName | None = Field(default=None, examples=[None])
+    title: Title | None = Field(default=None, examples=["Capitals of Europe"])
+    context_data: JsonObject = Field(default_factory=dict[str, Any])
+    targets: Targets = Field(default_factory=list[TargetIn])
+    user_id: ExternalUserId | None = Field(default=None, examples=[None])
+
+
+class ConversationPatch(Inbound):
+    """What can be changed of a conversation; fields that are left out stay."""
+
+    title: Title | None = Field(default=None, examples=["Capitals of Europe"])
+    context_data: JsonObject | None = None
+
+
+class ConversationOut(Outbound):
+    """A conversation. `status` is that of the run at its head, or `idle`; `active_run_id` names that run."""
+
+    id: UUID
+    pattern_type: str = Field(examples=["chatbot"])
+    agent: str = Field(examples=["assistant"])
+    title: str | None
+    context_data: dict[str, Any]
+    status: ConversationStatus = Field(examples=["idle"])
+    active_run_id: UUID | None = Field(examples=[None])
+    user_id: str = Field(examples=["owner"])
+    targets: list[dict[str, Any]]
+    usage: dict[str, Any]
+    forked_from: UUID | None = Field(examples=[None])
+    created_at: datetime
+    updated_at: datetime
+
+
+class MessageCreate(Inbound):
+    """One turn. `stream` asks for server-sent events; `on_busy` says what to do while another run is active."""
+
+    message: Prompt = Field(examples=["What is the capital of France?"])
+    stream: bool = False
+    on_busy: OnBusy = "reject"
+
+
+class ContinueIn(Inbound):
+    """Go on with the thread: with a further message, or without one from where the log stands."""
+
+    message: Prompt | None = Field(default=None, examples=["And of Italy?"])
+    stream: bool = False
+    on_busy: OnBusy = "reject"
+
+
+class ForkIn(Inbound):
+    """A new conversation that shares the log up to `at` (an id of a message; the whole log without it)."""
+
+    at: Annotated[UUID, Field(strict=False)] | None = Field(default=None, examples=[None])
+    title: Title | None = Field(default=None, examples=[None])
+
+
+class MessageOut(Outbound):
+    """One prompt of the user or one response of the assistant, tool calls and results inside as `parts`.
+
+    `status` is `pending` for the input of a run that waits for its turn. The id is the one that a fork takes.
+    """
+
+    id: UUID
+    role: Literal["user", "assistant"]
+    content: str = Field(examples=["What is the capital of France?"])
+    parts: list[dict[str, Any]]
+    status: Literal["completed", "pending"]
+    run_id: UUID | None
+    created_at: datetime
+
+
+class ReplyOut(Outbound):
+    """The assistant's answer to one turn; its id is that of its entry in the log."""
+
+    id: UUID | None
+    role: Literal["assistant"]
+    content: str = Field(examples=["The capital of France is Paris."])
+
+
+class TurnOut(Outbound):
+    """What a turn came to. `message` is null while `status` is `waiting`; `approvals` then say for what."""
+
+    run_id: UUID
+    conversation_id: UUID
+    status: RunStatus = Field(examples=["completed"])
+    message: ReplyOut | None
+    usage: Usage
+    model: str = Field(examples=["demo"])
+    approvals: list[ApprovalOut]
+    error: dict[str, Any] | None = Field(examples=[None])

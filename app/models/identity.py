@@ -2,8 +2,12 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 from uuid import UUID
+
+from pydantic import Field, StringConstraints
+
+from app.models.wire import ExternalUserId, Inbound, Outbound
 
 PrincipalKind = Literal["local", "api_key", "system"]
 
@@ -79,3 +83,51 @@ class ApiKey:
     revoked_at: datetime | None
     last_used_at: datetime | None
     created_at: datetime
+
+
+Scope = Literal[
+    "conversations:read",
+    "conversations:write",
+    "tasks:read",
+    "tasks:write",
+    "tasks:run",
+    "runs:read",
+    "runs:cancel",
+    "approvals:read",
+    "approvals:decide",
+    "keys:manage",
+    "users:act_as",
+]
+
+
+class KeyCreate(Inbound):
+    """A new API key. Without `scopes` it gets what its maker holds, but not `keys:manage` and `users:act_as`.
+
+    With `user_id` the key stands for that person and for nobody else.
+    """
+
+    name: Annotated[str, StringConstraints(min_length=1, max_length=100)] = Field(examples=["ci"])
+    scopes: Annotated[list[Scope], Field(max_length=50)] | None = Field(default=None, examples=[["runs:read"]])
+    user_id: ExternalUserId | None = Field(default=None, examples=[None])
+    expires_in_days: Annotated[int, Field(ge=1, le=3650)] | None = Field(default=90, examples=[90])
+
+
+class KeyOut(Outbound):
+    """An API key without its secret."""
+
+    id: UUID
+    name: str = Field(examples=["ci"])
+    prefix: str = Field(examples=["sl_abcdefghijklmnopqrstuvwxyz"])
+    scopes: list[str]
+    user_id: str = Field(examples=["owner"])
+    user_bound: bool
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    last_used_at: datetime | None
+    created_at: datetime
+
+
+class KeyCreated(KeyOut):
+    """A new API key with its secret, shown this once."""
+
+    key: str

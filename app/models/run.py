@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.models.wire import Inbound, Outbound
 
 RunStatus = Literal["queued", "running", "waiting", "completed", "failed", "cancelled"]
 Lane = Literal["interactive", "background", "research"]
@@ -141,3 +143,39 @@ class ToolCall:
     fence: int
     started_at: datetime
     finished_at: datetime | None
+
+
+class LimitsIn(Inbound):
+    """Limits that a client sets for the runs of a task."""
+
+    steps: int | None = Field(default=None, ge=1, le=1_000)
+    tool_calls: int | None = Field(default=None, ge=0, le=10_000)
+    tokens: int | None = Field(default=None, ge=1, le=1_000_000_000)
+    cost_usd: Annotated[Decimal, Field(strict=False, ge=0, le=1_000_000, max_digits=20)] | None = None
+    seconds: float | None = Field(default=None, gt=0, le=7 * 86_400)
+
+
+class RunOut(Outbound):
+    """A run. `status_reason` is a slug, `status_detail` says in a sentence what a person can do about it."""
+
+    id: UUID
+    status: RunStatus = Field(examples=["completed"])
+    status_reason: str | None
+    status_detail: str | None
+    waiting_on: list[WaitingOn] | None
+    conversation_id: UUID
+    task_id: UUID | None
+    pattern_type: str = Field(examples=["delegation"])
+    agent: str
+    agent_version: str
+    model: str = Field(examples=["demo"])
+    trigger: str = Field(examples=["api"])
+    attempt: int
+    user_id: str = Field(examples=["owner"])
+    result: Any = Field(examples=["The capital of France is Paris."])
+    error: dict[str, Any] | None = Field(examples=[None])
+    usage: Usage
+    cancel_requested_at: datetime | None
+    created_at: datetime
+    started_at: datetime | None
+    completed_at: datetime | None

@@ -6,8 +6,9 @@ from uuid import UUID
 from sqlalchemy import and_, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.database.models import conversations
+from app.database.models import conversations, entries, runs
 from app.database.rows import columns_of
+from app.database.usage import usage_by
 from app.models.conversation import Conversation
 
 COLUMNS = columns_of(conversations, Conversation)
@@ -36,6 +37,22 @@ class ConversationStore:
         found = (await self._connection.execute(statement)).one_or_none()
         return Conversation(*found) if found else None
 
+    async def head_is_request_of(self, conversation_id: UUID, run_id: UUID) -> bool:
+        """Whether the log ends with a request of that run, so that another run could go on from there."""
+        statement = (
+            select(entries.c.id)
+            .join(
+                conversations,
+                and_(conversations.c.workspace_id == entries.c.workspace_id, conversations.c.head_id == entries.c.id),
+            )
+            .where(
+                self._is(conversation_id),
+                entries.c.run_id == run_id,
+                entries.c.message["kind"].as_string() == "request",
+            )
+        )
+        return (await self._connection.execute(statement)).first() is not None
+
     async def change(self, conversation_id: UUID, values: dict[str, Any]) -> Conversation | None:
         """Set columns of the conversation; None when there is none."""
         statement = (
@@ -60,6 +77,24 @@ class ConversationStore:
             statement = statement.where(conversations.c.id < after)
         statement = statement.order_by(conversations.c.id.desc()).limit(limit)
         return [Conversation(*row) for row in await self._connection.execute(statement)]
+
+    async def heads(self, conversation_ids: list[UUID]) -> dict[UUID, tuple[UUID, str]]:
+        """Id and status of the run at the head of each conversation; idle ones are left out."""
+        statement = (
+            select(runs.c.conversation_id, runs.c.id, runs.c.status)
+            .distinct(runs.c.conversation_id)
+            .where(
+                runs.c.workspace_id == self._workspace_id,
+                runs.c.conversation_id.in_(conversation_ids),
+                runs.c.status.in_(("queued", "running", "waiting")),
+            )
+            .order_by(runs.c.conversation_id, runs.c.holds_conversation.desc(), runs.c.id)
+        )
+        return {row.conversation_id: (row.id, row.status) for row in await self._connection.execute(statement)}
+
+    async def usage(self, conversation_ids: list[UUID]) -> dict[UUID, dict[str, Any]]:
+        """What the runs of each conversation used."""
+        return await usage_by(self._connection, self._workspace_id, runs.c.conversation_id, conversation_ids)
 
     def _is(self, conversation_id: UUID) -> Any:
         return and_(conversations.c.workspace_id == self._workspace_id, conversations.c.id == conversation_id)

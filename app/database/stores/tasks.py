@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.database.models import runs, tasks
 from app.database.rows import columns_of
+from app.database.usage import usage_by
 from app.models.task import Task
 
 COLUMNS = columns_of(tasks, Task)
@@ -74,6 +75,17 @@ class TaskStore:
             statement = statement.where(tasks.c.disabled_at.is_(None), self._last_run_is(status))
         statement = statement.order_by(tasks.c.id.desc()).limit(limit)
         return [Task(*row) for row in await self._connection.execute(statement)]
+
+    async def usage(self, task_ids: list[UUID]) -> dict[UUID, dict[str, Any]]:
+        """What the runs of each task used."""
+        return await usage_by(self._connection, self._workspace_id, runs.c.task_id, task_ids)
+
+    async def last_runs(self, run_ids: list[UUID]) -> dict[UUID, str]:
+        """The status of each run."""
+        statement = select(runs.c.id, runs.c.status).where(
+            runs.c.workspace_id == self._workspace_id, runs.c.id.in_(run_ids)
+        )
+        return {row.id: row.status for row in await self._connection.execute(statement)}
 
     def _last_run_is(self, status: str) -> Any:
         return (

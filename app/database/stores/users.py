@@ -27,6 +27,14 @@ class UserStore:
         found = (await self._connection.execute(statement)).one_or_none()
         return User(*found) if found else None
 
+    async def lock(self, user_id: UUID) -> None:
+        """Hold the user's row against other lockers until the unit ends."""
+        await self._connection.execute(
+            select(users.c.id)
+            .where(users.c.workspace_id == self._workspace_id, users.c.id == user_id)
+            .with_for_update()
+        )
+
     async def known_as(self, external_id: str) -> User | None:
         """The user whom the client calls `external_id`, or None."""
         statement = select(*COLUMNS).where(
