@@ -48,10 +48,10 @@ def _stores(settings: Settings) -> list[Problem]:
     for name, url in (("REDIS_URL", settings.redis_url), ("ARQ_REDIS_URL", settings.arq_redis_url)):
         parts = urlsplit(url or "")
         if not url:
-            found.append(_unset(settings, name, "production needs a Redis or Valkey of its own"))
+            found += [_unset(settings, name, "production needs a Redis or Valkey of its own")] * (name == "REDIS_URL")
         elif parts.hostname and not is_loopback(parts.hostname) and not parts.password:
             found.append(Problem(name, "the server is remote and has no password", "redis://:PASSWORD@host:port/0"))
-    return found[: 2 if not settings.redis_url else None]
+    return found
 
 
 def _secrets(settings: Settings) -> list[Problem]:
