@@ -34,7 +34,9 @@ async def usage_by(
     )
     found: dict[UUID, dict[str, Any]] = {}
     for row in await connection.execute(statement):
-        values = dict(row._mapping)
-        unknown = values.pop("unpriced")
-        found[row[0]] = {name: values[name] for name in COUNTED} | {"cost_usd": None if unknown else values["cost_usd"]}
+        values: list[Any] = list(row)
+        found[values[0]] = {
+            **dict(zip(COUNTED, values[1:-2], strict=True)),
+            "cost_usd": None if values[-1] else values[-2],
+        }
     return found

@@ -1,14 +1,11 @@
 """Idempotency-Key: a request that creates something is carried out once, however often it is sent."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 from uuid import UUID
 
+from app.database.unit import Unit
 from app.models.errors import InvalidInput
 from app.models.identity import Principal
-
-if TYPE_CHECKING:
-    from app.database.unit import Unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +18,7 @@ class Once:
     body_hash: bytes
 
 
-async def earlier(unit: "Unit", once: Once | None, object_id: UUID) -> UUID | None:
+async def earlier(unit: Unit, once: Once | None, object_id: UUID) -> UUID | None:
     """What an earlier request with this key created; None when `object_id` is to be created now, in this unit.
 
     A second request waits until the first one's unit has ended. Raises InvalidInput when the key came with

@@ -7,21 +7,16 @@ import hmac
 import secrets
 import time
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
 from uuid import UUID
 
+from app.database.connection import Database
+from app.database.unit import Unit
 from app.models.errors import Forbidden, NotFound, Unauthorized
 from app.models.identity import SCOPES, ApiKey, KeyCreate, KeyCreated, KeyOut, Principal
 from app.models.ids import new_id
 from app.services import users
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from app.database.connection import Database
-    from app.database.unit import Unit
 
 PREFIX = "sl"
 ORDINARY_SCOPES = tuple(scope for scope in SCOPES if scope not in ("keys:manage", "users:act_as"))
@@ -64,14 +59,14 @@ def hash_secret(secret: str, pepper: bytes) -> bytes:
 
 
 async def issue(
-    unit: "Unit",
+    unit: Unit,
     pepper: bytes,
     *,
     name: str,
     user_id: UUID,
     user_bound: bool = False,
-    scopes: "Sequence[str]" = ORDINARY_SCOPES,
-    expires_at: datetime | None = None,
+    scopes: Sequence[str] = ORDINARY_SCOPES,
+    expires_in_days: int | None = None,
 ) -> Issued:
     """Make a key in the unit's workspace. The token cannot be shown again."""
     key_id, secret = new_id(), _base32(secrets.token_bytes(32))
@@ -85,12 +80,12 @@ async def issue(
         prefix=head,
         secret_hash=hash_secret(secret, pepper),
         scopes=[scope for scope in SCOPES if scope in scopes],
-        expires_at=expires_at,
+        expires_in_days=expires_in_days,
     )
     return Issued(row, f"{body}_{_checksum(body)}")
 
 
-async def create(unit: "Unit", principal: Principal, pepper: bytes, wanted: KeyCreate) -> KeyCreated:
+async def create(unit: Unit, principal: Principal, pepper: bytes, wanted: KeyCreate) -> KeyCreated:
     """Make the key that the principal asks for; it cannot hold more than its maker.
 
     Raises Forbidden for a scope or a user that the maker does not reach.
@@ -103,7 +98,6 @@ async def create(unit: "Unit", principal: Principal, pepper: bytes, wanted: KeyC
             code="missing_scope",
             extra={"required_scope": missing[0]},
         )
-    days = wanted.expires_in_days
     issued = await issue(
         unit,
         pepper,
@@ -111,13 +105,13 @@ async def create(unit: "Unit", principal: Principal, pepper: bytes, wanted: KeyC
         user_id=await users.subject(unit, principal, wanted.user_id),
         user_bound=wanted.user_id is not None or principal.bound_to_user,
         scopes=scopes,
-        expires_at=None if days is None else datetime.now(UTC) + timedelta(days=days),
+        expires_in_days=wanted.expires_in_days,
     )
     shown = await show(unit, [issued.key])
     return KeyCreated(**dict(shown[0]), key=issued.token)
 
 
-async def bootstrap(database: "Database", pepper: bytes) -> Issued | None:
+async def bootstrap(database: Database, pepper: bytes) -> Issued | None:
     """Make the first workspace, its owner and a key that may do everything; None when there is a key already."""
     owner = await users.local_owner(database)
     async with database.begin(owner.workspace_id) as unit:
@@ -127,12 +121,12 @@ async def bootstrap(database: "Database", pepper: bytes) -> Issued | None:
         return await issue(unit, pepper, name="owner", user_id=owner.user_id, scopes=SCOPES)
 
 
-async def page(unit: "Unit", *, limit: int, after: UUID | None) -> list[ApiKey]:
+async def page(unit: Unit, *, limit: int, after: UUID | None) -> list[ApiKey]:
     """Keys of the workspace, the newest first."""
     return await unit.keys.page(limit=limit, after=after)
 
 
-async def revoke(unit: "Unit", key_id: UUID) -> KeyOut:
+async def revoke(unit: Unit, key_id: UUID) -> KeyOut:
     """Revoke a key for good. Raises NotFound."""
     row = await unit.keys.revoke(key_id)
     if row is None:
@@ -140,7 +134,7 @@ async def revoke(unit: "Unit", key_id: UUID) -> KeyOut:
     return (await show(unit, [row]))[0]
 
 
-async def show(unit: "Unit", rows: list[ApiKey]) -> list[KeyOut]:
+async def show(unit: Unit, rows: list[ApiKey]) -> list[KeyOut]:
     """Keys as clients see them."""
     names = await unit.users.names([row.user_id for row in rows])
     return [
@@ -163,7 +157,7 @@ async def show(unit: "Unit", rows: list[ApiKey]) -> list[KeyOut]:
 class KeyChecker:
     """Tells whom a token stands for. Believes a checked token for a few seconds without asking the ledger."""
 
-    def __init__(self, database: "Database", peppers: "Sequence[bytes]") -> None:
+    def __init__(self, database: Database, peppers: Sequence[bytes]) -> None:
         self._database = database
         self._peppers = tuple(peppers)
         self._known: dict[bytes, tuple[float, Principal]] = {}

@@ -1,20 +1,17 @@
 """Who a request is for: users of a workspace, and the owner of the machine in local mode."""
 
-from typing import TYPE_CHECKING
 from uuid import UUID
 
+from app.database.connection import Database
+from app.database.unit import Unit
 from app.models.errors import Forbidden, NotFound
 from app.models.identity import SCOPES, Principal
-
-if TYPE_CHECKING:
-    from app.database.connection import Database
-    from app.database.unit import Unit
 
 WORKSPACE = "default"
 OWNER = "owner"
 
 
-async def local_owner(database: "Database") -> Principal:
+async def local_owner(database: Database) -> Principal:
     """The keyless owner of local mode, in the first workspace; both are created on first sight."""
     async with database.across() as unit:
         workspace = await unit.directory.workspace(WORKSPACE)
@@ -23,7 +20,7 @@ async def local_owner(database: "Database") -> Principal:
     return Principal("local", f"user:{owner.id}", workspace.id, owner.id, frozenset(SCOPES))
 
 
-async def subject(unit: "Unit", principal: Principal, user_id: str | None) -> UUID:
+async def subject(unit: Unit, principal: Principal, user_id: str | None) -> UUID:
     """The user whom the client means by `user_id` (its own id of a person), created on first sight.
 
     Without one it is the principal's own user. Raises Forbidden when the principal may not act for that person.

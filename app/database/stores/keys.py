@@ -1,6 +1,6 @@
 """API keys of one workspace. The secret itself is never here, only its keyed hash."""
 
-from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import func, insert, select, update
@@ -30,7 +30,7 @@ class KeyStore:
         prefix: str,
         secret_hash: bytes,
         scopes: list[str],
-        expires_at: datetime | None,
+        expires_in_days: int | None,
     ) -> ApiKey:
         """Insert a key and return it as stored."""
         statement = (
@@ -44,7 +44,7 @@ class KeyStore:
                 prefix=prefix,
                 secret_hash=secret_hash,
                 scopes=scopes,
-                expires_at=expires_at,
+                expires_at=None if expires_in_days is None else _days_from_now(expires_in_days),
             )
             .returning(*COLUMNS)
         )
@@ -68,3 +68,7 @@ class KeyStore:
         )
         found = (await self._connection.execute(statement)).one_or_none()
         return ApiKey(*found) if found else None
+
+
+def _days_from_now(days: int) -> Any:
+    return func.app_now() + func.make_interval(0, 0, 0, days)
