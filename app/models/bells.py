@@ -1,8 +1,9 @@
 """Bells: what is worth telling other processes after a commit. A lost bell costs latency, never work."""
 
 from dataclasses import dataclass
-from typing import Any
 from uuid import UUID
+
+from app.models.frames import Frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,7 @@ class EventsAppended:
     workspace_id: UUID
     run_id: UUID
     fence: int
-    events: list[dict[str, Any]]
+    frames: list[Frame]
 
 
 Bell = RunReady | CancelAsked | EventsAppended

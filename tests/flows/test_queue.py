@@ -1,0 +1,119 @@
+"""The doorbell and ARQ's worker over a real Valkey, also while it is away."""
+
+import asyncio
+import contextlib
+import signal
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from arq.worker import Worker
+from support.valkey import OwnValkey, own_valkey
+
+from app.integrations.queue import Doorbell, PatientRedis, worker_options
+
+
+@pytest.fixture
+async def valkey() -> AsyncIterator[OwnValkey]:
+    async with own_valkey() as server:
+        yield server
+
+
+class Ears:
+    """A worker that notes what it heard."""
+
+    def __init__(self, url: str) -> None:
+        self.heard: asyncio.Queue[UUID] = asyncio.Queue()
+        options = worker_options(PatientRedis(url))
+        self.worker = Worker(functions=[self._wake()], handle_signals=False, **options)
+
+    def _wake(self) -> Any:
+        async def wake(ctx: dict[str, Any], run_id: str) -> None:
+            self.heard.put_nowait(UUID(run_id))
+
+        wake.__qualname__ = "wake"
+        return wake
+
+
+@contextlib.asynccontextmanager
+async def listening(url: str) -> AsyncIterator[Ears]:
+    ears = Ears(url)
+    task = asyncio.create_task(ears.worker.async_run())
+    try:
+        yield ears
+        assert not task.done(), "the worker ended"
+    finally:
+        ears.worker.handle_sig_wait_for_completion(signal.SIGTERM)
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        with pytest.warns(DeprecationWarning, match="close"):
+            await ears.worker.close()
+
+
+async def ring_until_heard(bell: Doorbell, ears: Ears) -> UUID:
+    run_id = uuid4()
+    async with asyncio.timeout(10):
+        while True:
+            await bell.ring_run(run_id, "background")
+            with contextlib.suppress(TimeoutError):
+                return await asyncio.wait_for(ears.heard.get(), 0.3)
+
+
+async def test_every_ring_is_heard_even_for_the_same_run(valkey: OwnValkey) -> None:
+    bell = Doorbell(valkey.url)
+    async with listening(valkey.url) as ears, asyncio.timeout(10):
+        run_id = uuid4()
+        for _ in range(3):
+            await bell.ring_run(run_id, "background")
+            assert await ears.heard.get() == run_id
+    await bell.close()
+
+
+async def test_the_worker_lives_through_restarts_absence_and_flushall(valkey: OwnValkey) -> None:
+    bell = Doorbell(valkey.url)
+    async with listening(valkey.url) as ears:
+        await ring_until_heard(bell, ears)
+        for _ in range(3):
+            ringing = [asyncio.create_task(bell.ring_run(uuid4(), "background")) for _ in range(20)]
+            valkey.stop()
+            await asyncio.gather(*ringing)
+            started = time.monotonic()
+            await bell.ring_run(uuid4(), "background")
+            assert time.monotonic() - started < 1
+            await asyncio.sleep(0.5)
+            valkey.start()
+            await ring_until_heard(bell, ears)
+    await bell.close()
+
+
+async def test_a_worker_starts_while_valkey_is_away(valkey: OwnValkey) -> None:
+    valkey.stop()
+    bell = Doorbell(valkey.url)
+    async with listening(valkey.url) as ears:
+        await asyncio.sleep(0.3)
+        assert PatientRedis.of(ears.worker.pool).away
+        valkey.start()
+        await ring_until_heard(bell, ears)
+        assert not PatientRedis.of(ears.worker.pool).away
+    await bell.close()
+
+
+async def test_a_frozen_valkey_does_not_end_the_worker(valkey: OwnValkey) -> None:
+    bell = Doorbell(valkey.url)
+    async with listening(valkey.url) as ears:
+        await ring_until_heard(bell, ears)
+        valkey.freeze()
+        started = time.monotonic()
+        await bell.ring_run(uuid4(), "background")
+        assert time.monotonic() - started < 4
+        valkey.thaw()
+        await ring_until_heard(bell, ears)
+    await bell.close()
+
+
+async def test_a_worker_closes_while_valkey_is_away(valkey: OwnValkey) -> None:
+    async with listening(valkey.url), asyncio.timeout(5):
+        await asyncio.sleep(0.1)
+        valkey.stop()
