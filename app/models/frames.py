@@ -1,6 +1,6 @@
 """Frames: events of a run, encoded once and carried as bytes. Nothing is validated per token."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, cast
 from uuid import UUID
@@ -22,6 +22,20 @@ class Frame(NamedTuple):
         return pydantic_core.from_json(self.data)
 
 
+class EventBatch(NamedTuple):
+    """Consecutive events that one commit stores as one row; `rows` is their JSON array."""
+
+    first_seq: int
+    last_seq: int
+    rows: str
+
+    @classmethod
+    def of(cls, frames: Sequence[Frame]) -> "EventBatch":
+        """The batch of one or more consecutive frames."""
+        rows = b"[" + b",".join(frame.row for frame in frames) + b"]"
+        return cls(frames[0].seq, frames[-1].seq, rows.decode())
+
+
 class EventHead(NamedTuple):
     """Whose events these are: the part of the envelope that stays the same."""
 
@@ -38,14 +52,28 @@ def frame(head: EventHead, seq: int, type_: str, payload: Mapping[str, Any], *, 
     return Frame(seq, type_, whole(row, seq, head.run_id, head.conversation_id), row)
 
 
+def from_wire(data: bytes, seq: int, type_: str, run_id: UUID, conversation_id: UUID) -> Frame:
+    """A frame that another process has encoded."""
+    return Frame(seq, type_, data, b"{" + data[len(_ids(seq, run_id, conversation_id)) :])
+
+
+def from_ledger(stored: dict[str, Any], seq: int, run_id: UUID, conversation_id: UUID) -> Frame:
+    """A frame from an element of the ledger's array."""
+    row = _json(stored)
+    return Frame(seq, stored["type"], whole(row, seq, run_id, conversation_id), row)
+
+
 def whole(row: bytes, seq: int, run_id: UUID, conversation_id: UUID) -> bytes:
     """The event as clients see it, from what the ledger stores of it."""
-    ids = b'{"seq":%d,"run_id":"%b","conversation_id":"%b",' % (
+    return _ids(seq, run_id, conversation_id) + row[1:]
+
+
+def _ids(seq: int, run_id: UUID, conversation_id: UUID) -> bytes:
+    return b'{"seq":%d,"run_id":"%b","conversation_id":"%b",' % (
         seq,
         str(run_id).encode(),
         str(conversation_id).encode(),
     )
-    return ids + row[1:]
 
 
 def stamp(at: datetime | None = None) -> bytes:
