@@ -4,7 +4,7 @@ import ast
 import math
 import operator
 from collections.abc import Callable
-from decimal import Context, Decimal, DecimalException, localcontext
+from decimal import Context, Decimal, DecimalException, Overflow, localcontext
 from typing import Annotated
 
 from pydantic import Field
@@ -167,7 +167,7 @@ async def calculator(expression: Annotated[str, Field(max_length=500)]) -> str:
 def _reason(error: Exception) -> str:
     if isinstance(error, ZeroDivisionError):
         return "it divides by zero"
-    return "it is too large" if isinstance(error, OverflowError | DecimalException) else "it is not defined"
+    return "it is too large" if isinstance(error, OverflowError | Overflow) else "it is not defined"
 
 
 TOOL = ToolSpec(tool=Tool[AgentContext](calculator, max_retries=2), scope="Calculates; reaches nothing.")

@@ -14,7 +14,7 @@ async def current_time(
     ctx: RunContext[AgentContext],
     timezone: Annotated[str, Field(max_length=64)] = "UTC",
 ) -> dict[str, str]:
-    """Tell the current date and time.
+    """Tell the current date and time, and which day today is.
 
     Args:
         ctx: The run.

@@ -28,7 +28,7 @@ async def remember(
 async def recall(
     ctx: RunContext[AgentContext], query: Annotated[str, Field(max_length=200)] = ""
 ) -> list[dict[str, Any]]:
-    """Look up notes that were remembered for this person.
+    """Look up what was remembered for this person in earlier notes.
 
     Args:
         ctx: The run.

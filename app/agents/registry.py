@@ -1,0 +1,177 @@
+"""Agents by name: their definitions, versions, and how one is built for a run."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic_ai import Agent, DeferredToolRequests, StructuredDict
+from pydantic_ai.capabilities import AbstractCapability
+from pydantic_ai.models import Model
+from pydantic_ai.toolsets import FunctionToolset
+
+from app.agents.context import AgentContext
+from app.agents.pattern import Pattern
+from app.agents.patterns import PATTERNS
+from app.agents.tool import ToolSpec
+from app.agents.tools import TOOLS
+from app.models.errors import InvalidInput, NotFound
+from app.models.run import Limits
+
+RESERVED_NAMES = frozenset({"run", "status"})
+"""Names that are paths of the agent runner."""
+
+_RETRIES = 2
+
+
+class AgentDefinition(BaseModel):
+    """A named agent. `model` null means the default model; `output_schema` null means that it answers in text.
+
+    `version` is a short hash of everything above, so that a run shows which definition it ran on.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,63}$")]
+    description: str = ""
+    instructions: str = ""
+    model: str | None = None
+    tools: tuple[str, ...] = ()
+    limits: Limits = Limits()
+    output_schema: dict[str, Any] | None = None
+
+    @cached_property
+    def version(self) -> str:
+        """Twelve hex digits; equal definitions have equal versions."""
+        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+
+
+_ALL_TOOLS = tuple(spec.name for spec in TOOLS)
+
+BUILT_IN: tuple[AgentDefinition, ...] = (
+    AgentDefinition(
+        name="assistant",
+        description="Answers questions, calculates, reads web pages and keeps notes.",
+        instructions=(
+            "You are a helpful assistant. Use a tool when it makes the answer more certain: calculate instead of "
+            "estimating, look at the clock instead of guessing. Say plainly when you do not know something."
+        ),
+        tools=_ALL_TOOLS,
+    ),
+    AgentDefinition(
+        name="delegate",
+        description="Carries out tasks in the background and hands in the result.",
+        instructions=(
+            "You are careful and thorough. Work in steps, check what you find, use tools where they make the result "
+            "certain, and name your sources."
+        ),
+        tools=_ALL_TOOLS,
+    ),
+)
+"""The agents that are there without anyone defining one."""
+
+
+def merge_limits(*layers: Limits) -> Limits:
+    """The limits of a run: for each field the first layer that sets it."""
+    merged: dict[str, Any] = {}
+    for layer in reversed(layers):
+        merged.update(layer.model_dump(exclude_none=True))
+    return Limits(**merged)
+
+
+class AgentRegistry:
+    """Every agent, pattern and tool of the process. Toolsets and output types are built once and shared by runs."""
+
+    def __init__(
+        self,
+        definitions: Iterable[AgentDefinition] = BUILT_IN,
+        *,
+        patterns: Sequence[Pattern] = PATTERNS,
+        tools: Sequence[ToolSpec] = TOOLS,
+    ) -> None:
+        self._patterns = {pattern.name: pattern for pattern in patterns}
+        self._tools = {spec.name: spec for spec in tools}
+        self._agents = {definition.name: definition for definition in definitions}
+        self._toolsets: dict[tuple[str, ...], FunctionToolset[AgentContext]] = {}
+        self._outputs: dict[str, Sequence[Any]] = {}
+        for definition in self._agents.values():
+            self.check(definition)
+
+    def list(self) -> Sequence[AgentDefinition]:
+        """All agents, by name."""
+        return [self._agents[name] for name in sorted(self._agents)]
+
+    def get(self, name: str) -> AgentDefinition:
+        """The agent of that name; raises `NotFound`."""
+        if name not in self._agents:
+            raise NotFound(f"There is no agent {name!r}.", code="agent_not_found")
+        return self._agents[name]
+
+    def patterns(self) -> Sequence[Pattern]:
+        """All patterns."""
+        return list(self._patterns.values())
+
+    def pattern(self, name: str) -> Pattern:
+        """The pattern of that name; raises `InvalidInput` naming those that there are."""
+        if name not in self._patterns:
+            known = ", ".join(self._patterns)
+            raise InvalidInput(f"There is no pattern {name!r}; there are: {known}.", code="unknown_pattern")
+        return self._patterns[name]
+
+    def tools(self) -> Sequence[ToolSpec]:
+        """All tools."""
+        return list(self._tools.values())
+
+    def tool(self, name: str) -> ToolSpec | None:
+        """The tool of that name."""
+        return self._tools.get(name)
+
+    def check(self, definition: AgentDefinition) -> None:
+        """Refuse a definition that could not be built: reserved name, unknown tool, unusable schema."""
+        if definition.name in RESERVED_NAMES:
+            raise InvalidInput(f"The agent name {definition.name!r} is reserved.", code="reserved_name")
+        unknown = [name for name in definition.tools if name not in self._tools]
+        if unknown:
+            raise InvalidInput(f"There is no tool {unknown[0]!r}.", code="unknown_tool")
+        self._output(definition)
+
+    def build(
+        self,
+        definition: AgentDefinition,
+        pattern: Pattern,
+        *,
+        model: Model,
+        capabilities: Sequence[AbstractCapability[AgentContext]] = (),
+    ) -> Agent[AgentContext, Any]:
+        """An agent for one run. Its output is text, data of the schema, or `DeferredToolRequests` to be decided."""
+        instructions = [part for part in (definition.instructions, pattern.instructions) if part]
+        return Agent(
+            model,
+            name=definition.name,
+            deps_type=AgentContext,
+            instructions=instructions,
+            output_type=self._output(definition),
+            retries={"tools": _RETRIES, "output": _RETRIES},
+            toolsets=[self._toolset(definition.tools)],
+            capabilities=capabilities,
+        )
+
+    def _toolset(self, names: tuple[str, ...]) -> FunctionToolset[AgentContext]:
+        if names not in self._toolsets:
+            tools = [self._tools[name].tool for name in names]
+            self._toolsets[names] = FunctionToolset(tools, max_retries=_RETRIES)
+        return self._toolsets[names]
+
+    def _output(self, definition: AgentDefinition) -> Sequence[Any]:
+        if definition.version not in self._outputs:
+            answer: Any = str
+            if definition.output_schema is not None:
+                try:
+                    answer = StructuredDict(definition.output_schema, name="result")
+                except Exception as error:
+                    raise InvalidInput("The output schema is no usable JSON schema of an object.") from error
+            self._outputs[definition.version] = [answer, DeferredToolRequests]
+        return self._outputs[definition.version]
