@@ -82,7 +82,7 @@ class ConversationOut(Outbound):
     active_run_id: UUID | None = Field(examples=[None])
     user_id: str = Field(examples=["owner"])
     targets: list[dict[str, Any]]
-    usage: dict[str, Any]
+    usage: Usage
     forked_from: UUID | None = Field(examples=[None])
     created_at: datetime
     updated_at: datetime

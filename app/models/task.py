@@ -12,7 +12,7 @@ from app.models.run import LimitsIn, RunStatus, Usage
 from app.models.target import TargetIn, Targets
 from app.models.wire import AgentName, ExternalUserId, Inbound, JsonObject, ModelName, Outbound, Prompt, Title
 
-TaskStatus = Literal["disabled", "queued", "running", "waiting", "completed", "failed", "cancelled"]
+TaskStatus = Literal["disabled", "idle", "queued", "running", "waiting", "completed", "failed", "cancelled"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,10 @@ class TaskPatch(Inbound):
 
 
 class TaskOut(Outbound):
-    """A task. `status` is `disabled`, or that of its latest run; `result` and `error` are those of that run."""
+    """A task. `status` is `disabled`, or that of its latest run (`idle` without one).
+
+    `result` and `error` are those of that run.
+    """
 
     id: UUID
     task_type: str = Field(examples=["delegation"])

@@ -34,3 +34,9 @@ async def earlier(unit: Unit, once: Once | None, object_id: UUID) -> UUID | None
     if found.body_hash != once.body_hash:
         raise InvalidInput("This Idempotency-Key was used with another body before.", code="idempotency_key_reused")
     return found.object_id
+
+
+async def settle(unit: Unit, once: Once | None, object_id: UUID) -> None:
+    """Say what this unit created, when its id was not known at the time of `earlier`."""
+    if once is not None:
+        await unit.idempotency.point(once.principal.id, once.route, once.key, object_id)

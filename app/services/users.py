@@ -41,9 +41,16 @@ async def subject(unit: Unit, principal: Principal, user_id: str | None) -> UUID
     return (await unit.users.see(user_id)).id
 
 
-def only(principal: Principal) -> UUID | None:
-    """The one user whose objects this principal sees; None when it sees the whole workspace."""
-    return principal.user_id if principal.bound_to_user else None
+async def filtered(unit: Unit, principal: Principal, user_id: str | None) -> tuple[UUID | None, bool]:
+    """The one user whose objects a list shows (None: all of the workspace), and whether that is nobody.
+
+    A user-bound key sees its own user's objects only. Asking for somebody creates nobody.
+    """
+    own = principal.user_id if principal.bound_to_user else None
+    if user_id is None:
+        return own, False
+    found = await unit.users.known_as(user_id)
+    return (found.id, own is not None and own != found.id) if found else (None, True)
 
 
 def check_visible(principal: Principal, owner_id: UUID, what: str) -> None:

@@ -1,9 +1,10 @@
 """Idempotency keys of one workspace: which request already created which object."""
 
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import and_, delete, func, select, text
+from sqlalchemy import and_, delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -33,12 +34,7 @@ class IdempotencyStore:
         A second request with the same key waits here until the first one's unit has ended. A key is forgotten
         after 24 hours.
         """
-        where = and_(
-            idempotency_keys.c.workspace_id == self._workspace_id,
-            idempotency_keys.c.principal == principal,
-            idempotency_keys.c.route == route,
-            idempotency_keys.c.key == key,
-        )
+        where = self._is(principal, route, key)
         day_ago = func.app_now() - text("interval '24 hours'")
         await self._connection.execute(delete(idempotency_keys).where(where, idempotency_keys.c.created_at < day_ago))
         take = (
@@ -59,3 +55,16 @@ class IdempotencyStore:
         statement = select(idempotency_keys.c.body_hash, idempotency_keys.c.object_id).where(where)
         found = (await self._connection.execute(statement)).one()
         return Remembered(found.body_hash, found.object_id)
+
+    async def point(self, principal: str, route: str, key: str, object_id: UUID) -> None:
+        """Let a key that this unit took stand for an object whose id was not known then."""
+        statement = update(idempotency_keys).where(self._is(principal, route, key)).values(object_id=object_id)
+        await self._connection.execute(statement)
+
+    def _is(self, principal: str, route: str, key: str) -> Any:
+        return and_(
+            idempotency_keys.c.workspace_id == self._workspace_id,
+            idempotency_keys.c.principal == principal,
+            idempotency_keys.c.route == route,
+            idempotency_keys.c.key == key,
+        )

@@ -45,6 +45,10 @@ class TaskStore:
         found = (await self._connection.execute(statement)).one_or_none()
         return Task(*found) if found else None
 
+    async def switch(self, task_id: UUID, *, on: bool) -> Task | None:
+        """Enable or disable the task; None when there is none."""
+        return await self.change(task_id, {"disabled_at": None if on else func.app_now()})
+
     async def delete(self, task_id: UUID) -> bool:
         """Delete the task, keep its runs; False when there is none."""
         return await self.change(task_id, {"deleted_at": func.app_now()}) is not None

@@ -1,0 +1,110 @@
+"""Approvals: a person's decision, made once, opens the run again in the same commit."""
+
+from uuid import UUID
+
+from app.database.unit import Unit
+from app.models.approval import DECISIONS, Approval, ApprovalStatus, DecisionIn
+from app.models.errors import Conflict, InvalidInput, NotFound
+from app.models.identity import Principal
+from app.services import intake, users
+from app.services.event_log import append_events
+
+_BECOMES: dict[str, ApprovalStatus] = {"approve": "approved", "edit": "approved", "deny": "denied"}
+
+
+async def get(unit: Unit, principal: Principal, approval_id: UUID) -> Approval:
+    """The approval. Raises NotFound, also for one of a user whom the principal does not stand for."""
+    row = await unit.approvals.get(approval_id)
+    if row is None:
+        raise NotFound("There is no such approval.", code="approval_not_found")
+    users.check_visible(principal, row.user_id, "approval")
+    return row
+
+
+async def page(
+    unit: Unit,
+    principal: Principal,
+    *,
+    limit: int,
+    after: UUID | None,
+    status: str | None = None,
+    run_id: UUID | None = None,
+    user_id: str | None = None,
+) -> list[Approval]:
+    """Approvals, the newest first; of one user when `user_id` names one."""
+    whose, nobody = await users.filtered(unit, principal, user_id)
+    if nobody:
+        return []
+    return await unit.approvals.page(limit=limit, after=after, status=status, run_id=run_id, user_id=whose)
+
+
+async def decide(unit: Unit, principal: Principal, approval_id: UUID, wanted: DecisionIn) -> Approval:
+    """Decide a pending approval. The last one that a run waits for opens the run again, in this unit.
+
+    Raises NotFound, InvalidInput for a decision that this kind does not take, and Conflict when somebody was faster,
+    the run has moved on, or it is too late.
+    """
+    row = await get(unit, principal, approval_id)
+    _check(row, wanted)
+    # Whoever decides another approval of the run waits here, so that one of the two sees that nothing is open.
+    await unit.conversations.lock(row.conversation_id)
+    settled = await unit.approvals.settle(
+        row.id,
+        _BECOMES.get(wanted.decision, "resolved"),
+        decision=wanted.decision,
+        decided_arguments=wanted.arguments,
+        note=wanted.note,
+        decided_by=principal.id,
+    )
+    if settled is None:
+        raise _too_late(await get(unit, principal, approval_id))
+    await _announce(unit, [settled], "approval.decided")
+    return settled
+
+
+def _check(row: Approval, wanted: DecisionIn) -> None:
+    allowed = DECISIONS[row.kind]
+    if wanted.decision not in allowed:
+        raise InvalidInput(
+            f"An approval of kind {row.kind} takes one of: {', '.join(sorted(allowed))}.", code="decision_not_allowed"
+        )
+    if (wanted.decision == "edit") is not (wanted.arguments is not None):
+        raise InvalidInput("body.arguments: they come with the decision edit, and with no other.")
+
+
+def _too_late(row: Approval) -> Conflict:
+    if row.status in ("pending", "expired"):
+        return Conflict("The approval has expired.", code="approval_expired")
+    if row.status == "superseded":
+        return Conflict("The run no longer waits for this approval.", code="approval_superseded")
+    extra = {"decision": row.decision, "status": row.status, "decided_by": row.decided_by}
+    return Conflict("The approval was decided already.", code="approval_already_decided", extra=extra)
+
+
+async def expire(unit: Unit, run_id: UUID, conversation_id: UUID) -> list[Approval]:
+    """Expire the run's approvals whose time is over; they count as denied and the run goes on without them."""
+    await unit.conversations.lock(conversation_id)
+    expired = await unit.approvals.expire(run_id)
+    if expired:
+        await _announce(unit, expired, "approval.expired")
+    return expired
+
+
+async def _announce(unit: Unit, settled: list[Approval], type_: str) -> None:
+    """Write the events; resume the run when nothing else of it is open. The conversation is locked."""
+    run_id = settled[0].run_id
+    run = await unit.runs.lock(run_id)
+    if run is None:
+        return
+    facts = [
+        (
+            type_,
+            {"approval_id": row.id, "status": row.status, "decision": row.decision, "decided_by": row.decided_by}
+            if type_ == "approval.decided"
+            else {"approval_id": row.id},
+        )
+        for row in settled
+    ]
+    await append_events(unit, run, facts)
+    if run.status == "waiting" and not await unit.approvals.of_run(run_id, status="pending"):
+        await intake.resume(unit, run_id)

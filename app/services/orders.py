@@ -1,0 +1,60 @@
+"""From what a client asks for to an order that can be submitted: pattern, agent, model and addresses settled."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from app.agents.llm import ModelSource
+from app.agents.pattern import Pattern
+from app.agents.prices import price_known
+from app.agents.registry import AgentDefinition, AgentRegistry
+from app.integrations.http import OutboundGuard
+from app.models.errors import InvalidInput, NotFound, SettingError
+from app.models.run import Limits
+from app.models.target import TargetIn, TargetPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What a door needs to turn a wish into an order. `max_attempts` is the operator's ceiling."""
+
+    registry: AgentRegistry
+    models: ModelSource
+    guard: OutboundGuard
+    max_attempts: int = 10
+
+    def pattern(self, name: str, *, background: bool) -> Pattern:
+        """The pattern of that name, if it runs that way. Raises InvalidInput."""
+        pattern = self.registry.pattern(name)
+        if (pattern.lane != "interactive") is not background:
+            door = "/conversations" if background else "/tasks"
+            raise InvalidInput(f"The pattern {name} is served at {door}.", code="wrong_door")
+        return pattern
+
+    def agent(self, pattern: Pattern, name: str | None) -> AgentDefinition:
+        """The agent of that name, or the pattern's own. Raises InvalidInput for one that is not there."""
+        try:
+            return self.registry.get(name or pattern.default_agent)
+        except NotFound as error:
+            raise InvalidInput(error.detail, code="agent_not_found") from None
+
+    def check_model(self, name: str | None, limits: Limits) -> None:
+        """Refuse a model that nobody could call, and a money budget on one whose price is unknown."""
+        if name is not None:
+            try:
+                self.models.check(self.models.name(name))
+            except SettingError as error:
+                raise InvalidInput(str(error), code="model_not_available") from None
+        if limits.cost_usd is not None and not price_known(self.models.name(name)):
+            raise InvalidInput(
+                "limits.cost_usd: the price of this model is not known, so a budget cannot be kept. Limit tokens.",
+                code="unpriced_model",
+            )
+
+    def targets(self, targets: list[TargetIn], *, default: TargetPolicy) -> list[dict[str, Any]]:
+        """The targets as they are stored. Raises InvalidInput for a name used twice or an address that is not open."""
+        names = [target.name for target in targets]
+        if len(set(names)) != len(names):
+            raise InvalidInput("targets: two targets have the same name.", code="duplicate_target")
+        for target in targets:
+            self.guard.check_url(target.url)
+        return [{**target.model_dump(), "approval": target.approval or default} for target in targets]

@@ -1,0 +1,107 @@
+"""Runs as people see and steer them: get, list, cancel, retry."""
+
+from typing import Any
+from uuid import UUID
+
+from app.database.unit import Unit
+from app.models.errors import NotFound
+from app.models.identity import Principal
+from app.models.ids import new_id
+from app.models.run import Run, RunOut, RunResult, Usage, WaitingOn
+from app.services import intake, users
+from app.services.idempotency import Once, earlier, settle
+
+
+async def get(unit: Unit, principal: Principal, run_id: UUID) -> Run:
+    """The run. Raises NotFound, also for one of a user whom the principal does not stand for."""
+    row = await unit.runs.get(run_id)
+    if row is None:
+        raise NotFound("There is no such run.", code="run_not_found")
+    users.check_visible(principal, row.user_id, "run")
+    return row
+
+
+async def page(
+    unit: Unit,
+    principal: Principal,
+    *,
+    limit: int,
+    after: UUID | None,
+    status: str | None = None,
+    conversation_id: UUID | None = None,
+    task_id: UUID | None = None,
+    user_id: str | None = None,
+) -> list[Run]:
+    """Runs, the newest first; of one user when `user_id` names one."""
+    whose, nobody = await users.filtered(unit, principal, user_id)
+    if nobody:
+        return []
+    return await unit.runs.page(
+        limit=limit, after=after, status=status, conversation_id=conversation_id, task_id=task_id, user_id=whose
+    )
+
+
+async def cancel(unit: Unit, principal: Principal, run_id: UUID) -> Run:
+    """Ask a run to stop; one that has ended is left as it is. Raises NotFound."""
+    await get(unit, principal, run_id)
+    return await intake.cancel(unit, run_id)
+
+
+async def retry(unit: Unit, principal: Principal, run_id: UUID, *, once: Once | None) -> tuple[Run, bool]:
+    """Try a failed or cancelled run again, as a new run; also whether an earlier request had done so.
+
+    Raises NotFound, Conflict.
+    """
+    old = await get(unit, principal, run_id)
+    existing = await earlier(unit, once, new_id())
+    if existing is not None:
+        return await get(unit, principal, existing), True
+    run = await intake.retry(unit, old.id, principal.id)
+    if run.task_id is not None:
+        await unit.tasks.change(run.task_id, {"last_run_id": run.id})
+    await settle(unit, once, run.id)
+    return run, False
+
+
+async def show(unit: Unit, rows: list[Run]) -> list[RunOut]:
+    """Runs as clients see them, with what each came to."""
+    names = await unit.users.names([row.user_id for row in rows])
+    results = await unit.runs.results([row.id for row in rows])
+    waiting = await unit.approvals.pending_of([row.id for row in rows if row.status == "waiting"])
+    return [_shown(row, names[row.user_id], results.get(row.id), waiting.get(row.id)) for row in rows]
+
+
+def answer_of(result: RunResult | None) -> Any:
+    """What a run came to: data when its agent answers with data, else text, else nothing."""
+    if result is None:
+        return None
+    return result.text if result.data is None else result.data
+
+
+def _shown(row: Run, user: str, result: RunResult | None, approval_ids: list[UUID] | None) -> RunOut:
+    waiting_on = [WaitingOn.model_validate(entry) for entry in row.waiting_on or []]
+    if approval_ids:
+        waiting_on = [WaitingOn(type="approval", approval_ids=approval_ids)]
+    return RunOut(
+        id=row.id,
+        status=row.status,
+        status_reason=row.status_reason,
+        status_detail=row.status_detail,
+        waiting_on=waiting_on or None,
+        conversation_id=row.conversation_id,
+        task_id=row.task_id,
+        pattern_type=row.pattern,
+        agent=row.agent,
+        agent_version=row.agent_version,
+        model=row.model,
+        trigger=row.trigger,
+        attempt=row.attempt,
+        user_id=user,
+        result=answer_of(result),
+        error=result.error if result else None,
+        usage=Usage.model_validate(row.usage),
+        cancel_requested_at=row.cancel_requested_at,
+        created_at=row.created_at,
+        started_at=row.started_at,
+        completed_at=row.completed_at,
+    )

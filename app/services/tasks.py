@@ -1,0 +1,213 @@
+"""Tasks: saved orders, made, listed, changed, switched off and carried out."""
+
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+from app.agents.pattern import Pattern
+from app.agents.registry import AgentDefinition, merge_limits
+from app.database.unit import Unit
+from app.models.errors import Conflict, InvalidInput, NotFound
+from app.models.identity import Principal
+from app.models.ids import new_id
+from app.models.run import Limits, Run, Usage
+from app.models.task import Task, TaskCreate, TaskOut, TaskPatch
+from app.services import definitions, intake, users
+from app.services.idempotency import Once, earlier, settle
+from app.services.intake import Order
+from app.services.orders import Desk
+from app.services.runs import answer_of
+
+_NULLABLE = frozenset({"title", "limits", "model"})
+
+
+async def create(
+    unit: Unit, principal: Principal, wanted: TaskCreate, *, desk: Desk, once: Once | None
+) -> tuple[Task, bool]:
+    """Save a task and begin its first run, in one unit; also whether an earlier request had done so.
+
+    Raises InvalidInput for a pattern, agent, model, limit or address that cannot be used.
+    """
+    pattern = desk.pattern(wanted.task_type, background=True)
+    agent = desk.agent(pattern, wanted.agent)
+    values = _stored(wanted.model_dump(exclude={"task_type", "agent", "user_id"}), wanted, desk)
+    desk.check_model(wanted.model or agent.model, Limits.model_validate(values["limits"]))
+    task_id = new_id()
+    existing = await earlier(unit, once, task_id)
+    if existing is not None:
+        return await get(unit, principal, existing), True
+    user_id = await users.subject(unit, principal, wanted.user_id)
+    row = await unit.tasks.add(
+        {**values, "id": task_id, "user_id": user_id, "pattern": pattern.name, "agent": agent.name}
+    )
+    run = await _begin(unit, principal, row, desk=desk, trigger="api")
+    return replace(row, last_run_id=run.id), False
+
+
+def _stored(values: dict[str, Any], wanted: TaskCreate | TaskPatch, desk: Desk) -> dict[str, Any]:
+    """The wire's fields as the columns that they are stored in."""
+    stored = dict(values)
+    if wanted.notification_config is not None and "notification_config" in stored:
+        if wanted.notification_config.webhook_url is not None:
+            desk.guard.check_url(wanted.notification_config.webhook_url)
+        stored["notification_config"] = wanted.notification_config.model_dump(mode="json", exclude_none=True)
+    if wanted.targets is not None and "targets" in stored:
+        stored["targets"] = desk.targets(wanted.targets, default="allow")
+    if "limits" in stored:
+        stored["limits"] = wanted.limits.model_dump(mode="json", exclude_none=True) if wanted.limits else {}
+    return stored
+
+
+async def _begin(unit: Unit, principal: Principal, task: Task, *, desk: Desk, trigger: str) -> Run:
+    """One run of the task, in a conversation of its own."""
+    pattern = desk.pattern(task.pattern, background=True)
+    agent = desk.agent(pattern, task.agent)
+    conversation = await unit.conversations.add(
+        {
+            "id": new_id(),
+            "user_id": task.user_id,
+            "pattern": task.pattern,
+            "agent": agent.name,
+            "title": task.title,
+            "context_data": task.context_data,
+            "targets": task.targets,
+        }
+    )
+    await definitions.store(unit, agent)
+    order = _order(desk, task, pattern, agent, conversation.id)
+    order = replace(order, trigger=trigger, created_by=principal.id)
+    run = await intake.submit(unit, order, conversation, on_busy="enqueue")
+    await unit.tasks.change(task.id, {"last_run_id": run.id})
+    return run
+
+
+def _order(desk: Desk, task: Task, pattern: Pattern, agent: AgentDefinition, conversation_id: UUID) -> Order:
+    """The order for one run; what the task leaves open comes from its agent, then from its pattern."""
+    limits = merge_limits(Limits.model_validate(task.limits), agent.limits, pattern.limits)
+    return Order(
+        conversation_id=conversation_id,
+        pattern=pattern.name,
+        lane=pattern.lane,
+        agent=agent.name,
+        agent_version=agent.version,
+        model=desk.models.name(task.model or agent.model),
+        max_attempts=min(pattern.max_attempts, desk.max_attempts),
+        trigger="api",
+        created_by="",
+        prompt=task.prompt,
+        limits=limits.model_dump(mode="json", exclude_none=True),
+        task_id=task.id,
+    )
+
+
+async def get(unit: Unit, principal: Principal, task_id: UUID) -> Task:
+    """The task. Raises NotFound, also for one of a user whom the principal does not stand for."""
+    return _seen(principal, await unit.tasks.get(task_id))
+
+
+def _seen(principal: Principal, row: Task | None) -> Task:
+    if row is None:
+        raise NotFound("There is no such task.", code="task_not_found")
+    users.check_visible(principal, row.user_id, "task")
+    return row
+
+
+async def change(unit: Unit, principal: Principal, task_id: UUID, wanted: TaskPatch, *, desk: Desk) -> Task:
+    """Change what the fields name; runs that began keep what they began with. Raises NotFound, InvalidInput."""
+    row = _seen(principal, await unit.tasks.lock(task_id))
+    given = wanted.model_dump(include=wanted.model_fields_set)
+    for name, value in given.items():
+        if value is None and name not in _NULLABLE:
+            raise InvalidInput(f"body.{name}: give a value, or leave the field out.")
+    if not given:
+        return row
+    values = _stored(given, wanted, desk)
+    model = values.get("model", row.model)
+    agent = desk.agent(desk.pattern(row.pattern, background=True), row.agent)
+    desk.check_model(model or agent.model, Limits.model_validate(values.get("limits", row.limits)))
+    return _seen(principal, await unit.tasks.change(row.id, values))
+
+
+async def switch(unit: Unit, principal: Principal, task_id: UUID, *, on: bool) -> Task:
+    """Enable or disable the task; a disabled one begins no runs. Runs that began go on. Raises NotFound."""
+    row = _seen(principal, await unit.tasks.lock(task_id))
+    if (row.disabled_at is None) is on:
+        return row
+    return _seen(principal, await unit.tasks.switch(row.id, on=on))
+
+
+async def delete(unit: Unit, principal: Principal, task_id: UUID) -> None:
+    """Delete the task and keep its runs. Raises NotFound."""
+    row = await get(unit, principal, task_id)
+    await unit.tasks.delete(row.id)
+
+
+async def execute(
+    unit: Unit, principal: Principal, task_id: UUID, *, desk: Desk, once: Once | None
+) -> tuple[UUID, bool]:
+    """Begin a run of the task now; its id, and whether an earlier request had begun it.
+
+    Raises NotFound, and Conflict for a disabled task.
+    """
+    row = _seen(principal, await unit.tasks.lock(task_id))
+    if row.disabled_at is not None:
+        raise Conflict("The task is disabled. Enable it first.", code="task_disabled")
+    existing = await earlier(unit, once, row.id)
+    if existing is not None:
+        return existing, True
+    run = await _begin(unit, principal, row, desk=desk, trigger="execute")
+    await settle(unit, once, run.id)
+    return run.id, False
+
+
+async def page(
+    unit: Unit,
+    principal: Principal,
+    *,
+    limit: int,
+    after: UUID | None,
+    pattern: str | None = None,
+    status: str | None = None,
+    user_id: str | None = None,
+) -> list[Task]:
+    """Tasks, the newest first; of one user when `user_id` names one."""
+    whose, nobody = await users.filtered(unit, principal, user_id)
+    if nobody:
+        return []
+    return await unit.tasks.page(limit=limit, after=after, pattern=pattern, status=status, user_id=whose)
+
+
+async def show(unit: Unit, rows: list[Task]) -> list[TaskOut]:
+    """Tasks as clients see them, each with what its latest run came to."""
+    last = [row.last_run_id for row in rows if row.last_run_id is not None]
+    names = await unit.users.names([row.user_id for row in rows])
+    states = await unit.tasks.last_runs(last)
+    results = await unit.runs.results(last)
+    used = await unit.tasks.usage([row.id for row in rows])
+    return [_shown(row, names, states, results, used) for row in rows]
+
+
+def _shown(row: Task, names: dict[UUID, str], states: dict[UUID, Any], results: dict[UUID, Any], used: Any) -> TaskOut:
+    state = states.get(row.last_run_id) if row.last_run_id else None
+    result = results.get(row.last_run_id) if row.last_run_id else None
+    return TaskOut(
+        id=row.id,
+        task_type=row.pattern,
+        status="disabled" if row.disabled_at is not None else state or "idle",
+        agent=row.agent,
+        title=row.title,
+        prompt=row.prompt,
+        context_data=row.context_data,
+        notification_config=row.notification_config,
+        targets=row.targets,
+        limits=row.limits,
+        model=row.model,
+        user_id=names[row.user_id],
+        last_run_id=row.last_run_id,
+        last_run_status=state,
+        result=answer_of(result),
+        error=result.error if result else None,
+        usage=Usage.model_validate(used.get(row.id, {})),
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+    )
