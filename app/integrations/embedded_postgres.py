@@ -51,13 +51,13 @@ class EmbeddedPostgres:
         self._password = secret(data, "postgres")
         self._durable = durable
         self._folder = self._place.folder / "postgres"
-        self._sockets = socket_folder(self._place.folder / "s", self._place.user)
+        self.sockets = socket_folder(self._place.folder / "s", self._place.user)
         self.log = data / "logs" / "postgres.log"
 
     @property
     def url(self) -> str:
         """The address with its password, in the form that the driver takes."""
-        return f"postgresql+asyncpg://{USER}:{self._password}@/{DATABASE}?host={quote(str(self._sockets))}"
+        return f"postgresql+asyncpg://{USER}:{self._password}@/{DATABASE}?host={quote(str(self.sockets))}"
 
     async def prepare(self) -> None:
         """Make the cluster, whole or not at all. Raise SettingError if another major version made the one there."""
@@ -73,7 +73,7 @@ class EmbeddedPostgres:
     def command(self) -> list[str]:
         """Return the command line that runs it in the foreground."""
         options = _SETTINGS | ({} if self._durable else _FORGETFUL)
-        options["unix_socket_directories"] = str(self._sockets)
+        options["unix_socket_directories"] = str(self.sockets)
         flags = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
         server = [str(self._binary("postgres")), "-D", str(self._folder), *flags]
         # the tie to the parent is set last: changing ids on the way would drop it
@@ -100,12 +100,12 @@ class EmbeddedPostgres:
 
     def forget(self) -> None:
         """Remove the process id and the socket of a server that no longer runs."""
-        for path in (self._folder / "postmaster.pid", *self._sockets.glob(".s.PGSQL.*")):
+        for path in (self._folder / "postmaster.pid", *self.sockets.glob(".s.PGSQL.*")):
             path.unlink(missing_ok=True)
 
     async def _initialise(self) -> None:
         draft = self._folder.with_name("postgres.new")
-        password_file = self._sockets / "password"
+        password_file = self.sockets / "password"
         shutil.rmtree(draft, ignore_errors=True)
         private_folder(draft)
         password_file.touch(0o600)

@@ -24,7 +24,8 @@ class EmbeddedValkey:
         self._durable = durable
         self._folder = private_folder(data) / "valkey"
         self._password = secret(data, "valkey")
-        self.socket = socket_folder(data / "run") / "valkey.sock"
+        self.sockets = socket_folder(data / "run")
+        self.socket = self.sockets / "valkey.sock"
         self.log = data / "logs" / "valkey.log"
 
     @property

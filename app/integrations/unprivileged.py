@@ -40,7 +40,8 @@ def place_for(data: Path) -> Place:
         return Place(private_folder(data), prefix=(unshare, *_NAMESPACE))
     closed = _closed_parent(data)
     if closed is None:
-        return Place(private_folder(data, mode=0o711), user=NOBODY)
+        private_folder(data).chmod(0o711)  # our own folder: nobody passes it and cannot list it
+        return Place(data, user=NOBODY)
     if not data.is_relative_to(platformdirs.user_data_path("sixlane", appauthor=False)):
         raise SettingError(
             f"SIXLANE_DATA: PostgreSQL has to run as the user nobody here, and nobody cannot pass {closed}; "
@@ -73,8 +74,8 @@ def _allowed(command: list[str]) -> bool:
 
 
 def _closed_parent(data: Path) -> Path | None:
-    """Return the first folder on the way, the data folder included if it exists, that other users cannot pass."""
-    for folder in (*reversed(data.parents), data):
+    """Return the first folder above the data folder that other users cannot pass."""
+    for folder in reversed(data.absolute().parents):
         if folder.exists() and not stat.S_IMODE(folder.stat().st_mode) & 0o001:
             return folder
     return None
