@@ -3,6 +3,7 @@
 import ast
 import math
 import operator
+import warnings
 from collections.abc import Callable
 from decimal import Context, Decimal, DecimalException, Overflow, localcontext
 from typing import Annotated
@@ -108,7 +109,9 @@ def evaluate(expression: str) -> str:
     """
     source = expression.strip().translate(_SIGNS)
     try:
-        tree = ast.parse(source, mode="eval")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the parser warns of odd but readable numbers
+            tree = ast.parse(source, mode="eval")
     except (SyntaxError, MemoryError, RecursionError) as error:
         raise _NotArithmeticError("it cannot be read") from error
     if sum(1 for _ in ast.walk(tree)) > _MOST_NODES:
