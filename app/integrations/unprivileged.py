@@ -35,9 +35,9 @@ def place_for(data: Path) -> Place:
     """Return how PostgreSQL runs for this data folder. Raise SettingError where `nobody` could not reach it."""
     if os.getuid() != 0:
         return Place(private_folder(data))
-    unshare = shutil.which("unshare")
-    if unshare and _allowed([unshare, *_NAMESPACE, "/bin/true"]):
-        return Place(private_folder(data), prefix=(unshare, *_NAMESPACE))
+    program = unshare()
+    if program:
+        return Place(private_folder(data), prefix=(program, *_NAMESPACE))
     closed = _closed_parent(data)
     if closed is None:
         private_folder(data).chmod(0o711)  # our own folder: nobody passes it and cannot list it
@@ -68,9 +68,14 @@ def readable_copy(tree: Path, libraries: Path | None) -> Path:
     return target / name / tree.parent.name / tree.name
 
 
-def _allowed(command: list[str]) -> bool:
-    done = subprocess.run(command, capture_output=True, check=False, timeout=10)  # noqa: S603  (no shell)
-    return done.returncode == 0
+def unshare() -> str | None:
+    """Return the program that makes a user namespace, or None where there is none or it is forbidden."""
+    program = shutil.which("unshare")
+    if not program:
+        return None
+    attempt = [program, *_NAMESPACE, "/bin/true"]
+    done = subprocess.run(attempt, capture_output=True, check=False, timeout=10)  # noqa: S603  (no shell)
+    return program if done.returncode == 0 else None
 
 
 def _closed_parent(data: Path) -> Path | None:
