@@ -11,7 +11,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.callers import host_name, known_hosts
 from app.api.problems import from_app_error, unexpected
-from app.integrations.metrics import Metrics
 from app.models.errors import AppError, BadRequest, InvalidInput, Misdirected, Unauthorized
 
 PROBES = frozenset({"/health/live", "/health/ready"})
@@ -33,9 +32,8 @@ class EdgeOptions:
 class Edge:
     """ASGI middleware around everything else; the last place where an exception can become an answer."""
 
-    def __init__(self, app: ASGIApp, *, options: EdgeOptions, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, *, options: EdgeOptions) -> None:
         self._app = app
-        self._metrics = metrics
         self._hosts = known_hosts(options.public_url) if options.local else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -84,11 +82,15 @@ class Edge:
             return None
         if not any(name in (b"authorization", b"x-api-key") for name, _ in scope["headers"]):
             return Unauthorized()
-        return Misdirected("This server does not answer to that host name; set PUBLIC_URL to the address it is reached by.")
+        return Misdirected(
+            "This server does not answer to that host name; set PUBLIC_URL to the address it is reached by."
+        )
 
     def _record(self, scope: Scope, answer: "_Answer") -> None:
         route = getattr(scope.get("route"), "path", "unmatched")
-        self._metrics.request(scope["method"], route, answer.status, answer.seconds)
+        runtime = getattr(scope["app"].state, "runtime", None)
+        if runtime is not None:
+            runtime.metrics.request(scope["method"], route, answer.status, answer.seconds)
         log.info(
             "request",
             method=scope["method"],

@@ -32,6 +32,11 @@ def newest_revision() -> str:
     return head
 
 
+def known_revisions() -> tuple[str, ...]:
+    """Every revision that this code knows, the newest first."""
+    return tuple(script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions())
+
+
 def upgrade(url: str) -> None:
     """Migrate the database to the newest revision. Blocks; not for use inside an event loop."""
     command.upgrade(_config(url), "head")

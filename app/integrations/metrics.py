@@ -1,78 +1,88 @@
-"""Prometheus metrics of one process, and the page that shows them."""
+"""Prometheus metrics: what this process counts itself, and what the ledger tells of the fleet."""
 
-from collections.abc import Iterable, Mapping
+from collections import Counter as Tally
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 
 
-class Ledger(Collector):
-    """Gauges that are read from the ledger when the page is asked for; `values` is what was read last."""
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What was read from the ledger: open runs by state, queue age by lane, processes by role, and their counts."""
 
-    def __init__(self) -> None:
-        self.values: Mapping[str, Any] = {}
+    runs: Mapping[str, int] = field(default_factory=dict[str, int])
+    queue_age: Mapping[str, float] = field(default_factory=dict[str, float])
+    processes: Mapping[str, int] = field(default_factory=dict[str, int])
+    counted: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
 
-    def collect(self) -> Iterable[GaugeMetricFamily]:
-        """The gauges of the last reading."""
-        runs = GaugeMetricFamily("sixlane_runs", "Runs in the ledger that have not ended, by state.", labels=["status"])
-        for status, count in self.values.get("runs", {}).items():
-            runs.add_metric([status], count)
-        yield runs
-        age = GaugeMetricFamily(
-            "sixlane_queue_age_seconds", "How long the oldest claimable run has waited, by lane.", labels=["lane"]
+
+class _Fleet(Collector):
+    """Metrics of one reading of the ledger."""
+
+    def __init__(self, reading: Reading) -> None:
+        self._reading = reading
+
+    def collect(self) -> Iterable[Metric]:
+        """Gauges of the ledger, and what each process has counted since it started."""
+        read = self._reading
+        yield _gauge("sixlane_runs", "Runs that have not ended, by state.", "status", read.runs)
+        yield _gauge(
+            "sixlane_queue_age_seconds", "How long the oldest claimable run has waited.", "lane", read.queue_age
         )
-        for lane, seconds in self.values.get("queue_age", {}).items():
-            age.add_metric([lane], seconds)
-        yield age
-        fleet = GaugeMetricFamily("sixlane_processes", "Processes that reported lately, by role.", labels=["role"])
-        for role, count in self.values.get("processes", {}).items():
-            fleet.add_metric([role], count)
-        yield fleet
+        yield _gauge("sixlane_processes", "Processes that reported lately.", "role", read.processes)
+        yield self._counter("ended", "sixlane_runs_ended", "Runs brought to an end.", ["status", "pattern"])
+        yield self._counter("tokens", "sixlane_tokens", "Tokens used.", ["direction", "model"])
+        yield self._counter("cost_usd", "sixlane_cost_usd", "Money spent, where a price is known.", ["model"])
+
+    def _counter(self, what: str, name: str, text: str, labels: Sequence[str]) -> CounterMetricFamily:
+        family = CounterMetricFamily(name, text, labels=["process", *labels])
+        for process, counted in self._reading.counted.items():
+            for *values, number in counted.get(what, ()):
+                family.add_metric([process, *(str(value) for value in values)], float(number))
+        return family
+
+
+def _gauge(name: str, text: str, label: str, values: Mapping[str, float]) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(name, text, labels=[label])
+    for value, number in values.items():
+        family.add_metric([value], number)
+    return family
 
 
 class Metrics:
-    """The counters of one process. Values of the ledger are the same in every process and come from `ledger`."""
+    """The counters of one process. Those of runs are reported to the ledger, so that any API process shows them."""
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        self.ledger = Ledger()
-        self.registry.register(self.ledger)
+        self._registry = CollectorRegistry()
         self._requests = Counter(
-            "sixlane_http_requests",
-            "Requests answered.",
-            ["method", "route", "status"],
-            registry=self.registry,
+            "sixlane_http_requests", "Requests answered.", ["method", "route", "status"], registry=self._registry
         )
         self._seconds = Histogram(
             "sixlane_http_request_seconds",
-            "From the request's first byte to the answer's first.",
+            "From the request's arrival to the answer's first byte.",
             ["route"],
             buckets=_SECONDS,
-            registry=self.registry,
+            registry=self._registry,
         )
-        self._ended = Counter(
-            "sixlane_runs_ended",
-            "Runs that this process brought to an end.",
-            ["status", "pattern"],
-            registry=self.registry,
-        )
-        self._tokens = Counter("sixlane_tokens", "Tokens used.", ["direction", "model"], registry=self.registry)
-        self._cost = Counter(
-            "sixlane_cost_usd", "Money spent where a price is known.", ["model"], registry=self.registry
-        )
-        self._children: dict[tuple[str, ...], tuple[Counter, Histogram]] = {}
+        self._children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+        self._ended: Tally[tuple[str, str]] = Tally()
+        self._tokens: Tally[tuple[str, str]] = Tally()
+        self._cost: dict[str, float] = {}
 
     def request(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count one answered request. `route` is the template, so that ids make no new series."""
-        key = (method, route, str(status))
+        key = (method, route, status)
         pair = self._children.get(key)
         if pair is None:
-            pair = self._children[key] = (self._requests.labels(*key), self._seconds.labels(route))
+            pair = (self._requests.labels(method, route, str(status)), self._seconds.labels(route))
+            self._children[key] = pair
         pair[0].inc()
         pair[1].observe(seconds)
 
@@ -80,12 +90,22 @@ class Metrics:
         self, status: str, pattern: str, model: str, *, input_tokens: int, output_tokens: int, cost_usd: float | None
     ) -> None:
         """Count one ended run with what it used; an unknown price adds nothing to the cost."""
-        self._ended.labels(status, pattern).inc()
-        self._tokens.labels("input", model).inc(input_tokens)
-        self._tokens.labels("output", model).inc(output_tokens)
+        self._ended[status, pattern] += 1
+        self._tokens["input", model] += input_tokens
+        self._tokens["output", model] += output_tokens
         if cost_usd is not None:
-            self._cost.labels(model).inc(cost_usd)
+            self._cost[model] = self._cost.get(model, 0.0) + cost_usd
 
-    def page(self) -> bytes:
-        """The text that Prometheus reads."""
-        return generate_latest(self.registry)
+    def counted(self) -> dict[str, list[list[str | float]]]:
+        """What this process has counted of runs since it started, as it reports it to the ledger."""
+        return {
+            "ended": [[*labels, number] for labels, number in self._ended.items()],
+            "tokens": [[*labels, number] for labels, number in self._tokens.items()],
+            "cost_usd": [[model, number] for model, number in self._cost.items()],
+        }
+
+    def page(self, reading: Reading) -> bytes:
+        """The text that Prometheus reads: the fleet by the ledger, requests by this process."""
+        fleet = CollectorRegistry()
+        fleet.register(_Fleet(reading))
+        return generate_latest(fleet) + generate_latest(self._registry)

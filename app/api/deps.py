@@ -1,0 +1,159 @@
+"""What routes are given: the runtime, the principal, a unit, an idempotency key."""
+
+import hashlib
+from collections.abc import AsyncIterator
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Depends, Header, Path, Request
+
+from app.api.callers import credential, is_local_caller
+from app.database.unit import Unit
+from app.models.errors import Forbidden, InvalidInput, Unauthorized
+from app.models.identity import SCOPES, Principal
+from app.runtime import Runtime
+from app.services import users
+from app.services.idempotency import Once
+from app.services.keys import KeyChecker
+from app.services.orders import Desk
+
+
+def runtime_of(request: Request) -> Runtime:
+    """The runtime that the application's lifespan opened."""
+    return request.app.state.runtime
+
+
+def key_checker(request: Request) -> KeyChecker:
+    """The process' checker of API keys."""
+    state = request.app.state
+    checker: KeyChecker | None = getattr(state, "key_checker", None)
+    if checker is None:
+        runtime = runtime_of(request)
+        checker = state.key_checker = KeyChecker(runtime.database, (runtime.pepper,))
+    return checker
+
+
+async def authenticate(request: Request) -> Principal:
+    """Who asks. Asked once per request, before the body is read.
+
+    Raises Unauthorized without a credential that holds, BadRequest for two of them.
+    """
+    known: Principal | None = request.scope.get("sixlane.principal")
+    if known is None:
+        token = credential(request.headers)
+        known = await _keyless(request) if token is None else await key_checker(request).principal(token)
+        request.scope["sixlane.principal"] = known
+    return known
+
+
+async def _keyless(request: Request) -> Principal:
+    """The owner of the machine, in local mode and at the machine only."""
+    if runtime_of(request).settings.env != "local" or not is_local_caller(request.scope):
+        raise Unauthorized
+    state = request.app.state
+    owner: Principal | None = getattr(state, "local_owner", None)
+    if owner is None:
+        owner = state.local_owner = await users.local_owner(runtime_of(request).database)
+    return owner
+
+
+class Requires:
+    """The scope that a route asks for; calling it gives the principal or refuses."""
+
+    def __init__(self, scope: str) -> None:
+        assert scope in SCOPES, f"{scope} is no scope"
+        self.scope = scope
+
+    async def __call__(self, request: Request) -> Principal:
+        """The principal, if it holds the scope. Raises Unauthorized, Forbidden."""
+        principal = await authenticate(request)
+        if not principal.may(self.scope):
+            raise Forbidden(
+                f"This needs the scope {self.scope}.", code="missing_scope", extra={"required_scope": self.scope}
+            )
+        return principal
+
+
+class AnyScope:
+    """Marks a route for every principal, whatever its scopes."""
+
+    async def __call__(self, request: Request) -> Principal:
+        """The principal. Raises Unauthorized."""
+        return await authenticate(request)
+
+
+class Keyless:
+    """Marks a route that answers without a key: in production to everyone, in local mode at the machine only.
+
+    Through a tunnel to local mode a key is asked for, except where `anywhere` is set.
+    """
+
+    def __init__(self, *, anywhere: bool = False) -> None:
+        self.anywhere = anywhere
+
+    async def __call__(self, request: Request) -> None:
+        """Pass. Raises Unauthorized through a tunnel."""
+        if self.anywhere or runtime_of(request).settings.env == "production" or is_local_caller(request.scope):
+            return
+        await authenticate(request)
+
+
+def requires(scope: str) -> Requires:
+    """The dependency of a route on a scope."""
+    return Requires(scope)
+
+
+async def _unit(request: Request) -> AsyncIterator[Unit]:
+    principal = await authenticate(request)
+    async with runtime_of(request).database.begin(principal.workspace_id) as unit:
+        yield unit
+
+
+def desk_of(request: Request) -> Desk:
+    """What turns wishes into orders."""
+    runtime = runtime_of(request)
+    return Desk(runtime.works.registry, runtime.works.models, runtime.guard, runtime.settings.runs.max_attempts)
+
+
+async def once_of(
+    request: Request,
+    idempotency_key: Annotated[
+        str | None,
+        Header(
+            max_length=255,
+            min_length=1,
+            description="Makes the request safe to repeat for 24 hours: the same key and body give the same object.",
+        ),
+    ] = None,
+) -> Once | None:
+    """The Idempotency-Key of a creating request, with its route and the hash of its body."""
+    if idempotency_key is None:
+        return None
+    if len(request.headers.getlist("idempotency-key")) > 1 or not idempotency_key.strip():
+        raise InvalidInput("header.idempotency-key: give one key of 1 to 255 characters.")
+    if not (idempotency_key.isascii() and idempotency_key.isprintable()):
+        raise InvalidInput("header.idempotency-key: use printable ASCII characters.")
+    principal = await authenticate(request)
+    digest = hashlib.sha256(await request.body()).digest()
+    return Once(principal, f"{request.method} {request.url.path}", idempotency_key, digest)
+
+
+RuntimeDep = Annotated[Runtime, Depends(runtime_of)]
+UnitDep = Annotated[Unit, Depends(_unit, scope="function")]
+DeskDep = Annotated[Desk, Depends(desk_of)]
+OnceDep = Annotated[Once | None, Depends(once_of)]
+ObjectId = Annotated[UUID, Path(description="The object's id.")]
+
+ReadConversations = Annotated[Principal, Depends(requires("conversations:read"))]
+WriteConversations = Annotated[Principal, Depends(requires("conversations:write"))]
+ReadTasks = Annotated[Principal, Depends(requires("tasks:read"))]
+WriteTasks = Annotated[Principal, Depends(requires("tasks:write"))]
+RunTasks = Annotated[Principal, Depends(requires("tasks:run"))]
+ReadRuns = Annotated[Principal, Depends(requires("runs:read"))]
+CancelRuns = Annotated[Principal, Depends(requires("runs:cancel"))]
+ReadApprovals = Annotated[Principal, Depends(requires("approvals:read"))]
+DecideApprovals = Annotated[Principal, Depends(requires("approvals:decide"))]
+ManageKeys = Annotated[Principal, Depends(requires("keys:manage"))]
+Anyone = Annotated[Principal, Depends(AnyScope())]
+Probe = Annotated[None, Depends(Keyless(anywhere=True))]
+OpenDoor = Annotated[None, Depends(Keyless())]
