@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Text, and_, cast, literal, select, update
-from sqlalchemy.dialects.postgresql import JSONB, insert
+from sqlalchemy.dialects.postgresql import JSONB, Insert, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.database.models import run_events, runs
@@ -34,10 +34,13 @@ class EventStore:
         self._workspace_id = workspace_id
 
     async def add(self, run_id: UUID, batch: EventBatch) -> None:
-        """Store a batch. Storing it again, longer, replaces it: so a commit with an unknown end can be repeated.
+        """Store a batch; the caller sets the run's `last_seq` in the same unit, or has allocated the numbers.
 
-        The caller sets the run's `last_seq` in the same unit.
+        Storing it again, longer, replaces it: so a commit with an unknown end can be repeated.
         """
+        await self._connection.execute(self._insert(run_id, batch))
+
+    def _insert(self, run_id: UUID, batch: EventBatch) -> Insert:
         statement = insert(run_events).values(
             workspace_id=self._workspace_id,
             run_id=run_id,
@@ -45,11 +48,11 @@ class EventStore:
             last_seq=batch.last_seq,
             events=cast(literal(batch.rows, Text()), JSONB),
         )
-        statement = statement.on_conflict_do_update(
+        return statement.on_conflict_do_update(
             index_elements=["workspace_id", "run_id", "first_seq"],
             set_={"last_seq": statement.excluded.last_seq, "events": statement.excluded.events},
+            where=statement.excluded.last_seq >= run_events.c.last_seq,
         )
-        await self._connection.execute(statement)
 
     async def allocate(self, run_id: UUID, count: int) -> int | None:
         """Take the next `count` numbers of a run; returns the first, or None when there is no such run."""
