@@ -107,7 +107,7 @@ class Bus:
         entries = await self._entries(run_id, 0)
         told = max((int(fields.get(b"s", 0)) for _, fields in entries), default=0)
         started = now[0] - server["uptime_in_seconds"]
-        return Tail(mark, [read_line(seq, fields[b"e"]) for seq, fields in entries], lost_some=told <= started + 1)
+        return Tail(mark, [read_line(seq, fields[b"e"]) for seq, fields in entries], lost_some=told <= started)
 
     async def tail(self, run_id: UUID, after: int) -> list[Frame]:
         """What the stream holds with a number above `after`, in order. Raises one of AWAY."""
