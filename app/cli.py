@@ -5,9 +5,11 @@ import json
 import os
 import sys
 import time
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
+from secrets import token_urlsafe
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
+from uuid import UUID
 
 import typer
 from rich.console import Console
@@ -16,6 +18,7 @@ from rich.text import Text
 if TYPE_CHECKING:
     from app.config import Settings
     from app.integrations.standing import Standing
+    from app.runtime import Runtime
 
 Result = TypeVar("Result")
 
@@ -70,13 +73,14 @@ def _checked(settings: "Settings") -> "Settings":
 def _run(work: Coroutine[Any, Any, Result]) -> Result:
     """Run it, and tell what a person can mend in one line."""
     from app.integrations.server_process import ServerFailed
-    from app.models.errors import SettingError
+    from app.integrations.supervisor import ProgramRefused
+    from app.models.errors import AppError, SettingError
 
     try:
         return asyncio.run(work)
-    except SettingError as error:
+    except (SettingError, ProgramRefused) as error:
         _fail(str(error), EX_CONFIG)
-    except ServerFailed as error:
+    except (AppError, ServerFailed) as error:
         _fail(str(error))
 
 
@@ -87,7 +91,6 @@ def _say(role: str, line: str) -> None:
 @cli.command()
 def up(data: Data = None, port: Port = None, host: Host = None, demo: bool = False) -> None:
     """Start everything on this machine: stores, migrations, API, worker, scheduler."""
-    from app.integrations.supervisor import ProgramRefused
     from app.services.up import AlreadyUp, NotReady, UpOrder
     from app.services.up import up as start
 
@@ -106,10 +109,8 @@ def up(data: Data = None, port: Port = None, host: Host = None, demo: bool = Fal
         from app.integrations.standing import read_standing
 
         _show(read_standing(settings.data), "Already running")
-    except ProgramRefused as refused:
-        _fail(f"{refused} does not run with this configuration", EX_CONFIG)
-    except NotReady:
-        _fail("the API did not answer in time; see its lines above")
+    except NotReady as error:
+        _fail(str(error))
 
 
 def _ready(settings: "Settings", standing: "Standing", seconds: float) -> None:
@@ -250,6 +251,85 @@ def reset(data: Data = None, yes: Annotated[bool, typer.Option("--yes", help="Do
     out.print(
         Text(f"Removed {settings.data}" if remove_data(settings.data) else f"Nothing to remove in {settings.data}")
     )
+
+
+@cli.command()
+def init(data: Data = None) -> None:
+    """Write .env with a secret, and make the first workspace, its owner and a key; a second call changes nothing."""
+    from app.integrations.data_folder import secret
+    from app.integrations.env_file import add_variable
+    from app.services import keys as api_keys
+
+    settings = _settings(data=data)
+    if not settings.secrets.keys and not settings.secrets.encryption_key:
+        # in local mode the key that is in use already, so that what it has encrypted and signed stays good
+        key = token_urlsafe(32) if settings.production else secret(settings.data, "keys")
+        add_variable(Path(".env"), "SIXLANE_KEYS", f"local:{key}")
+        out.print("Wrote SIXLANE_KEYS to .env")
+    issued = _with_runtime(
+        data, lambda runtime: api_keys.bootstrap(runtime.database, runtime.peppers[0]), migrated=True
+    )
+    text = f"API key of the owner, shown this once: {issued.token}" if issued else "There is an API key already"
+    out.print(Text(text))
+
+
+def _with_runtime(
+    data: Path | None, act: Callable[["Runtime"], Awaitable[Result]], *, migrated: bool = False
+) -> Result:
+    from app.integrations.embedded import attached_stores
+    from app.runtime import open_runtime
+    from app.services import schema
+
+    settings = _checked(_settings(data=data))
+
+    async def work() -> Result:
+        async with attached_stores(settings) as urls:
+            if migrated:
+                await schema.upgrade(urls.database_url)
+            async with open_runtime(settings, "cli") as runtime:
+                return await act(runtime)
+
+    return _run(work())
+
+
+@keys.command("create")
+def create_key(
+    name: Annotated[str, typer.Option(help="What the key is for.")] = "cli",
+    scope: Annotated[list[str] | None, typer.Option(help="May be given several times; default: ordinary use.")] = None,
+    user: Annotated[str | None, typer.Option(help="The one user whom the key stands for.")] = None,
+    days: Annotated[int, typer.Option(help="Days until it expires; 0 means never.")] = 90,
+    data: Data = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make an API key and show it, this once."""
+    from app.services import own_keys
+
+    given = {"name": name, "scopes": scope or None, "user_id": user, "expires_in_days": days or None}
+    made = _with_runtime(data, lambda runtime: own_keys.create(runtime.database, runtime.peppers[0], **given))
+    out.print(Text(made.model_dump_json() if as_json else made.key))
+
+
+@keys.command("list")
+def list_keys(data: Data = None, as_json: AsJson = False) -> None:
+    """List the API keys, without their secrets."""
+    from app.services import own_keys
+
+    rows = _with_runtime(data, lambda runtime: own_keys.every(runtime.database))
+    if as_json:
+        out.print(Text(json.dumps([row.model_dump(mode="json") for row in rows])))
+        return
+    for row in rows:
+        state = "revoked" if row.revoked_at else f"until {row.expires_at:%Y-%m-%d}" if row.expires_at else "no end"
+        out.print(Text(f"{row.id}  {row.name}  {row.user_id}  {state}  {' '.join(row.scopes)}"))
+
+
+@keys.command("revoke")
+def revoke_key(key_id: UUID, data: Data = None) -> None:
+    """Revoke an API key; it stops working everywhere within seconds."""
+    from app.services import own_keys
+
+    row = _with_runtime(data, lambda runtime: own_keys.revoke(runtime.database, key_id))
+    out.print(Text(f"Revoked {row.id}  {row.name}"))
 
 
 if __name__ == "__main__":

@@ -56,7 +56,7 @@ class Supervised:
             began = time.monotonic()
             status = await self._run_once()
             if status == REFUSED:
-                raise ProgramRefused(self.program.role)
+                raise ProgramRefused(f"{self.program.role} does not run with this configuration; see its lines above")
             if self._stopping.is_set():
                 return
             failures = 0 if time.monotonic() - began > STEADY_SECONDS else failures

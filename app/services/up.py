@@ -176,7 +176,7 @@ async def _answers(host: str, port: int) -> None:
             if await asyncio.wait_for(_status(host, port), 5) == 200:
                 return
         await asyncio.sleep(0.05)
-    raise NotReady
+    raise NotReady("the API does not answer; see its lines above")
 
 
 async def _status(host: str, port: int) -> int:
