@@ -2,11 +2,9 @@
 
 import json
 import re
-from collections.abc import Callable, Coroutine
 from typing import Any, cast
 
-from fastapi import Request, Response
-from fastapi.routing import APIRoute
+from fastapi import Request
 from starlette.requests import ClientDisconnect
 
 from app.models.errors import BadRequest, InvalidInput, PayloadTooLarge, UnsupportedMediaType
@@ -148,21 +146,6 @@ def check_type(request: Request) -> None:
     declared = request.headers.getlist("content-type")
     if len(declared) != 1 or not _JSON_TYPE.fullmatch(declared[0].strip().lower()):
         raise UnsupportedMediaType("The body must be JSON: send Content-Type: application/json.")
-
-
-class StrictRoute(APIRoute):
-    """A route whose body is read by the strict reader before FastAPI sees it."""
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        handler = super().get_route_handler()
-        if self.body_field is None:
-            return handler
-
-        async def strict(request: Request) -> Response:
-            await load(request)
-            return await handler(request)
-
-        return strict
 
 
 async def load(request: Request) -> None:

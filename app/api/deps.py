@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import Depends, Header, Path, Request
+from fastapi import Depends, Header, Path, Request, Response
 
 from app.api.callers import credential, is_local_caller
 from app.database.unit import Unit
@@ -157,3 +157,10 @@ ManageKeys = Annotated[Principal, Depends(requires("keys:manage"))]
 Anyone = Annotated[Principal, Depends(AnyScope())]
 Probe = Annotated[None, Depends(Keyless(anywhere=True))]
 OpenDoor = Annotated[None, Depends(Keyless())]
+
+
+def mark(response: Response, location: str, *, replayed: bool) -> None:
+    """Say where the new object is, and whether an earlier request with the same Idempotency-Key had made it."""
+    response.headers["Location"] = location
+    if replayed:
+        response.headers["Idempotency-Replayed"] = "true"

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.database.stores.agents import AgentStore
 from app.database.stores.approvals import ApprovalStore
 from app.database.stores.conversations import ConversationStore
 from app.database.stores.directory import DirectoryStore
@@ -52,6 +53,10 @@ class Unit:
     @cached_property
     def conversations(self) -> ConversationStore:
         return ConversationStore(self.connection, self.workspace_id)
+
+    @cached_property
+    def agents(self) -> AgentStore:
+        return AgentStore(self.connection, self.workspace_id)
 
     @cached_property
     def tasks(self) -> TaskStore:

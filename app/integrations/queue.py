@@ -107,12 +107,17 @@ class PatientRedis(ArqRedis):
     def __init__(self, url: str | None = None, *, queue_name: str = QUEUE_NAME) -> None:
         super().__init__(redis_pool(url or "redis://localhost:6379"), serialize, deserialize, queue_name)
         self.away = False
+        self._deaf = False
         self._retry_at = 0.0
 
     def point_to(self, url: str) -> None:
         """Use another server from now on (its address may be known only after the worker was made)."""
         self.connection_pool = redis_pool(url)
         self._retry_at = 0.0
+
+    def listen(self, room: bool) -> None:
+        """Take bells only while there is room: those of a full worker are left to the others."""
+        self._deaf = not room
 
     def unreachable(self) -> bool:
         """Whether the server was away a moment ago and it is too early to ask again."""
@@ -134,6 +139,8 @@ class PatientRedis(ArqRedis):
     async def execute_command(self, *args: Any, **options: Any) -> Any:
         """Send a command; its empty answer when the server is away."""
         send: Callable[..., Awaitable[Any]] = getattr(super(), "execute_command")  # noqa: B009 its stub is untyped
+        if self._deaf and args[0] == "ZRANGEBYSCORE":
+            return empty_answer(args)
         if not self.unreachable():
             try:
                 found = await send(*args, **options)

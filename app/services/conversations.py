@@ -102,7 +102,7 @@ async def _share_log(unit: Unit, source_id: UUID, fork_id: UUID, at: UUID | None
     assert record is not None
     closing = history.close(forked.messages, [], None)
     if closing or record.deferred_tool_requests is not None:
-        await log.append(record, closing, usage=record.usage, deferred=None, stored=True)
+        await log.append(record, closing, [new_id() for _ in closing], usage=record.usage, deferred=None, stored=True)
 
 
 async def erase(unit: Unit, principal: Principal, conversation_id: UUID) -> None:

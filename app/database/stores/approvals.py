@@ -20,9 +20,14 @@ class ApprovalStore:
         self._connection = connection
         self._workspace_id = workspace_id
 
-    async def add(self, values: dict[str, Any]) -> Approval:
-        """Insert an approval and return it as stored."""
-        statement = insert(approvals).values(workspace_id=self._workspace_id, **values).returning(*COLUMNS)
+    async def ask(self, values: dict[str, Any], *, days: int) -> Approval:
+        """Insert a pending approval that expires after `days`, and return it as stored."""
+        expires_at = func.app_now() + func.make_interval(0, 0, 0, days)
+        statement = (
+            insert(approvals)
+            .values(workspace_id=self._workspace_id, expires_at=expires_at, **values)
+            .returning(*COLUMNS)
+        )
         return Approval(*(await self._connection.execute(statement)).one())
 
     async def get(self, approval_id: UUID) -> Approval | None:

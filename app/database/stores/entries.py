@@ -1,5 +1,6 @@
 """The log of conversations: Pydantic AI's ConversationStore on the ledger, scoped to one workspace."""
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
@@ -22,6 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.types import Text, Uuid
 
 from app.models.conversation import Entry
+from app.models.ids import new_id
 
 FORMAT = 1
 """The format in which messages are written now. Raise it when the writer's format changes, and add an upcaster."""
@@ -44,12 +46,12 @@ _LOAD = text(
     _LINE.format(head=_HEAD_OF)
     + """
 SELECT c.head_id, c.revision, c.usage, c.deferred, c.branches, c.forked_from, c.forked_at, c.updated_at,
-       h.ids, h.parents, h.formats, h.messages
+       c.context_data, c.targets, h.ids, h.parents, h.formats, h.messages
   FROM conversations c
  CROSS JOIN (SELECT array_agg(id ORDER BY depth DESC) AS ids, array_agg(parent_id ORDER BY depth DESC) AS parents,
                     array_agg(format ORDER BY depth DESC) AS formats,
                     '[' || string_agg(message::text, ',' ORDER BY depth DESC) || ']' AS messages FROM line) h
- WHERE c.workspace_id = :workspace_id AND c.id = :id AND c.revision IS NOT NULL
+ WHERE c.workspace_id = :workspace_id AND c.id = :id
 """
 )
 _RECORDS = text(
@@ -104,9 +106,7 @@ WITH RECURSIVE kin AS (
 )
 DELETE FROM entries WHERE workspace_id = :workspace_id AND id IN (SELECT id FROM gone EXCEPT SELECT id FROM kept)
 """
-).bindparams(
-    bindparam("family", type_=ARRAY(Uuid(as_uuid=True))), bindparam("tips", type_=ARRAY(Uuid(as_uuid=True)))
-)
+).bindparams(bindparam("family", type_=ARRAY(Uuid(as_uuid=True))), bindparam("tips", type_=ARRAY(Uuid(as_uuid=True))))
 _FAMILY = text(
     """
 WITH RECURSIVE edges AS (
@@ -170,6 +170,8 @@ class ConversationLog(ConversationStore):
         self._workspace_id = workspace_id
         self._run_id = run_id
         self.record = record
+        self.context_data: dict[str, Any] = {}
+        self.targets: list[dict[str, Any]] = []
 
     async def _read(
         self, conversation_id: str, *, limit: int | None = None, scope: str | None = None
@@ -182,6 +184,9 @@ class ConversationLog(ConversationStore):
         row = (await self._execute(_LOAD, values)).one_or_none()
         if row is None:
             return None
+        self.context_data, self.targets = row.context_data, row.targets
+        if row.revision is None:
+            return None
         self.record = self._to_record(conversation_id, row)
         if row.ids is None or limit == 0:
             return self.record, []
@@ -191,6 +196,33 @@ class ConversationLog(ConversationStore):
             for entry_id, parent, message in zip(row.ids, row.parents, messages, strict=True)
         ]
         return self.record, history
+
+    async def append(
+        self,
+        record: ConversationRecord,
+        messages: Sequence[ModelMessage],
+        ids: Sequence[UUID],
+        *,
+        usage: RunUsage,
+        deferred: DeferredToolRequests | None,
+        stored: bool = True,
+    ) -> ConversationRecord:
+        """Append messages after the record's head, as entries with the given ids; returns the new record.
+
+        `record` is not changed, so a caller whose commit failed can try again with it. `stored` is false for a
+        conversation that has no record yet. Raises ConversationConflict when somebody else wrote meanwhile.
+        """
+        entries: list[ConversationEntry] = []
+        parent = record.head_id
+        for entry_id, message in zip(ids, messages, strict=True):
+            entry = ConversationEntry(id=str(entry_id), parent_id=parent, message=message)
+            entries.append(entry)
+            parent = entry.id
+        following = dataclasses.replace(
+            record, head_id=parent, usage=usage, deferred_tool_requests=deferred, revision=str(new_id())
+        )
+        await self.write_record(following, new_entries=entries, expected_revision=record.revision if stored else None)
+        return following
 
     async def read_record(self, conversation_id: str) -> ConversationRecord | None:
         """The record; the one at hand when this instance has loaded or written it."""
@@ -308,7 +340,7 @@ class ConversationLog(ConversationStore):
         )
 
     def _to_entry(self, row: Any) -> ConversationEntry:
-        message = row.message if isinstance(row.message, dict) else pydantic_core.from_json(row.message)
+        message: Any = row.message if isinstance(row.message, dict) else pydantic_core.from_json(row.message)
         parent = str(row.parent_id) if row.parent_id else None
         (read,) = ModelMessagesTypeAdapter.validate_python([upcast(message, row.format)])
         return ConversationEntry(id=str(row.id), parent_id=parent, message=read)

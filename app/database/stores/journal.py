@@ -51,9 +51,36 @@ class JournalStore:
     async def finish(self, run_id: UUID, step: int, tool_call_id: str, **values: Any) -> None:
         """Write what became of the call: `status` done, failed, denied or skipped, and its result."""
         statement = (
+            update(tool_calls).where(self._is(run_id, step, tool_call_id)).values(finished_at=func.app_now(), **values)
+        )
+        await self._connection.execute(statement)
+
+    async def add(self, run_id: UUID, step: int, tool_call_id: str, **values: Any) -> None:
+        """Write a finished call that had no `started` row: a read, which may be repeated."""
+        statement = (
+            insert(tool_calls)
+            .values(
+                workspace_id=self._workspace_id,
+                run_id=run_id,
+                step=step,
+                tool_call_id=tool_call_id,
+                finished_at=func.app_now(),
+                **values,
+            )
+            .on_conflict_do_nothing()
+        )
+        await self._connection.execute(statement)
+
+    async def close(self, run_id: UUID, status: str) -> None:
+        """Say what is known of calls that were started and never finished, when their run ends."""
+        statement = (
             update(tool_calls)
-            .where(self._is(run_id, step, tool_call_id))
-            .values(finished_at=func.app_now(), **values)
+            .where(
+                tool_calls.c.workspace_id == self._workspace_id,
+                tool_calls.c.run_id == run_id,
+                tool_calls.c.status == "started",
+            )
+            .values(status=status, finished_at=func.app_now())
         )
         await self._connection.execute(statement)
 

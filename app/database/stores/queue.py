@@ -29,8 +29,9 @@ class LaneRoom:
 
 _RETURNING = ", ".join(f"r.{column.name}" for column in columns_of(runs, Run))
 
-_CLAIM = text(
-    f"""
+_CLAIM = (
+    text(
+        f"""
 WITH RECURSIVE room AS (
     SELECT * FROM unnest(:lanes, :slots, :per_user, :per_agent, :per_workspace)
       WITH ORDINALITY AS t(lane, slots, per_user, per_agent, per_workspace, place)
@@ -107,13 +108,16 @@ UPDATE runs r SET status = 'running', lease_owner = :owner,
    AND (r.status = 'queued' OR (r.status = 'running' AND r.lease_until < app_now()))
 RETURNING {_RETURNING}
 """
-).bindparams(
-    bindparam("lanes", type_=ARRAY(Text)),
-    bindparam("slots", type_=ARRAY(Integer)),
-    bindparam("per_user", type_=ARRAY(Integer)),
-    bindparam("per_agent", type_=ARRAY(Integer)),
-    bindparam("per_workspace", type_=ARRAY(Integer)),
-).columns(*columns_of(runs, Run))
+    )
+    .bindparams(
+        bindparam("lanes", type_=ARRAY(Text)),
+        bindparam("slots", type_=ARRAY(Integer)),
+        bindparam("per_user", type_=ARRAY(Integer)),
+        bindparam("per_agent", type_=ARRAY(Integer)),
+        bindparam("per_workspace", type_=ARRAY(Integer)),
+    )
+    .columns(*columns_of(runs, Run))
+)
 
 _DUE = text(
     """

@@ -3,18 +3,25 @@
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Numeric, and_, func, insert, select, text, update
+from sqlalchemy import ColumnElement, Numeric, and_, func, insert, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.database.models import run_results, runs
 from app.database.rows import columns_of
-from app.models.run import TRANSITIONS, Run, RunResult, RunStatus
+from app.models.run import TERMINAL, TRANSITIONS, Run, RunResult, RunStatus
 
 COLUMNS = columns_of(runs, Run)
 RESULT_COLUMNS = columns_of(run_results, RunResult)
+CLAIM_LOCK = 7_301_001
+"""Advisory lock that orders claims and births under a lease, so that counted caps hold."""
 ACTIVE = ("queued", "running", "waiting")
 PARKED = text("'infinity'::timestamptz")
+
+
+def after(seconds: float) -> ColumnElement[Any]:
+    """The moment that many seconds from now, by the database's clock."""
+    return func.app_now() + func.make_interval(0, 0, 0, 0, 0, 0, seconds)
 
 
 class RunStore:
@@ -29,6 +36,25 @@ class RunStore:
         statement = insert(runs).values(workspace_id=self._workspace_id, **values).returning(*COLUMNS)
         return Run(*(await self._connection.execute(statement)).one())
 
+    async def add_parked(self, values: dict[str, Any]) -> Run:
+        """Insert a run that stands behind another one of its conversation and cannot be claimed yet."""
+        return await self.add({**values, "available_at": PARKED})
+
+    async def add_running(self, values: dict[str, Any], owner: str, lease_seconds: float) -> Run:
+        """Insert a run that its own process executes from the start: lease, fence 1, first attempt."""
+        return await self.add(
+            {
+                **values,
+                "status": "running",
+                "holds_conversation": True,
+                "lease_owner": owner,
+                "lease_until": after(lease_seconds),
+                "fence": 1,
+                "attempt": 1,
+                "started_at": func.app_now(),
+            }
+        )
+
     async def get(self, run_id: UUID) -> Run | None:
         """The run, or None when this workspace has none with that id."""
         found = (await self._connection.execute(select(*COLUMNS).where(self._is(run_id)))).one_or_none()
@@ -41,16 +67,30 @@ class RunStore:
         return Run(*found) if found else None
 
     async def transition(
-        self, run_id: UUID, from_: tuple[RunStatus, ...], to: RunStatus, *, fence: int | None = None, **values: Any
+        self,
+        run_id: UUID,
+        from_: tuple[RunStatus, ...],
+        to: RunStatus,
+        *,
+        fence: int | None = None,
+        available_in: float | None = None,
+        **values: Any,
     ) -> Run | None:
         """Move a run from one of `from_` to `to` and set further columns; None when it is not there (any more).
 
-        With `fence`, only while that lease holder still is the last one.
+        With `fence`, only while that lease holder still is the last one. A run that leaves `running` gives its lease
+        back; one that ends gets its end time and lets its conversation go; `available_in` is in seconds.
         """
         assert all(to in TRANSITIONS[status] for status in from_), f"no move from {from_} to {to}"
         condition = and_(self._is(run_id), runs.c.status.in_(from_))
         if fence is not None:
             condition = and_(condition, runs.c.fence == fence)
+        if to != "running":
+            values |= {"lease_owner": None, "lease_until": None}
+        if to in TERMINAL:
+            values |= {"completed_at": func.app_now(), "holds_conversation": False, "waiting_on": None}
+        if available_in is not None:
+            values["available_at"] = after(available_in)
         statement = update(runs).where(condition).values(status=to, **values).returning(*COLUMNS)
         found = (await self._connection.execute(statement)).one_or_none()
         return Run(*found) if found else None
@@ -62,12 +102,27 @@ class RunStore:
         found = (await self._connection.execute(statement)).one_or_none()
         return Run(*found) if found else None
 
-    async def ask_cancel(self, run_id: UUID) -> None:
-        """Note that a running run was asked to stop; the first time counts."""
+    async def wait_for(self, run_id: UUID, waiting_on: list[dict[str, Any]]) -> None:
+        """Say what a waiting run waits for."""
+        await self._connection.execute(update(runs).where(self._is(run_id)).values(waiting_on=waiting_on))
+
+    async def reached(self, run_id: UUID, last_seq: int) -> None:
+        """Note the number of the run's last event."""
+        await self._connection.execute(update(runs).where(self._is(run_id)).values(last_seq=last_seq))
+
+    async def hold(self, run_id: UUID, fence: int) -> Run | None:
+        """The run, locked until the unit ends, if `fence` still holds its lease; else None."""
+        condition = and_(self._is(run_id), runs.c.status == "running", runs.c.fence == fence)
+        statement = select(*COLUMNS).where(condition).with_for_update(key_share=True)
+        found = (await self._connection.execute(statement)).one_or_none()
+        return Run(*found) if found else None
+
+    async def ask_cancel(self, run_id: UUID, reason: str) -> None:
+        """Note that a running run was asked to stop, and why; the first time counts."""
         statement = (
             update(runs)
             .where(self._is(run_id), runs.c.status.in_(ACTIVE), runs.c.cancel_requested_at.is_(None))
-            .values(cancel_requested_at=func.app_now())
+            .values(cancel_requested_at=func.app_now(), status_reason=reason)
         )
         await self._connection.execute(statement)
 
@@ -80,7 +135,7 @@ class RunStore:
                 runs.c.conversation_id == conversation_id,
                 runs.c.status.in_(ACTIVE),
             )
-            .order_by(runs.c.holds_conversation.desc(), runs.c.id)
+            .order_by(runs.c.holds_conversation.desc(), runs.c.priority.desc(), runs.c.id)
         )
         return [Run(*row) for row in await self._connection.execute(statement)]
 
@@ -96,7 +151,7 @@ class RunStore:
                 runs.c.conversation_id == conversation_id,
                 runs.c.status.in_(ACTIVE),
             )
-            .order_by(runs.c.holds_conversation.desc(), runs.c.id)
+            .order_by(runs.c.holds_conversation.desc(), runs.c.priority.desc(), runs.c.id)
             .limit(1)
             .scalar_subquery()
         )
@@ -114,8 +169,12 @@ class RunStore:
         found = (await self._connection.execute(statement)).one_or_none()
         return Run(*found) if found else None
 
-    async def running_of(self, lane: str, user_id: UUID, agent: str) -> tuple[int, int, int]:
-        """How many runs of the lane are running: of the user, of the agent, of the workspace."""
+    async def count_running(self, lane: str, user_id: UUID, agent: str) -> tuple[int, int, int]:
+        """How many runs of the lane are running: of the user, of the agent, of the workspace.
+
+        Takes the claim lock first: the counts hold until the unit ends.
+        """
+        await self._connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": CLAIM_LOCK})
         statement = select(
             func.count().filter(runs.c.user_id == user_id),
             func.count().filter(runs.c.agent == agent),
@@ -186,13 +245,16 @@ class RunStore:
             for name in ("requests", "tool_calls", "input_tokens", "output_tokens", "total_tokens")
         ]
         statement = select(
-            func.count().label("runs"), *totals, func.sum(cost.cast(Numeric())).label("cost_usd"), unpriced.label("unpriced")
+            func.count().label("runs"),
+            *totals,
+            func.sum(cost.cast(Numeric())).label("cost_usd"),
+            unpriced.label("unpriced"),
         ).where(runs.c.workspace_id == self._workspace_id)
         wanted = {runs.c.conversation_id: conversation_id, runs.c.task_id: task_id, runs.c.user_id: user_id}
         for column, value in wanted.items():
             if value is not None:
                 statement = statement.where(column == value)
-        row = (await self._connection.execute(statement)).one()._mapping
+        row = (await self._connection.execute(statement)).mappings().one()
         found = dict(row)
         if found.pop("unpriced"):
             found["cost_usd"] = None
@@ -200,7 +262,3 @@ class RunStore:
 
     def _is(self, run_id: UUID) -> Any:
         return and_(runs.c.workspace_id == self._workspace_id, runs.c.id == run_id)
-
-
-
-

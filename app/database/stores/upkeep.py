@@ -1,5 +1,7 @@
 """Retention: what may be forgotten, deleted in batches so that nobody waits."""
 
+from uuid import UUID
+
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -28,6 +30,15 @@ DELETE FROM idempotency_keys WHERE ctid IN (
     SELECT ctid FROM idempotency_keys WHERE created_at < app_now() - interval '24 hours' LIMIT :batch)
 """
 )
+_UNHEARD = text(
+    """
+SELECT id, lane FROM runs WHERE status = 'queued' AND available_at <> 'infinity'
+   AND available_at < app_now() - interval '3 seconds'
+UNION ALL
+SELECT id, lane FROM runs WHERE status = 'running' AND lease_until < app_now()
+ LIMIT :batch
+"""
+)
 _PROCESSES = text("DELETE FROM processes WHERE heartbeat_at < app_now() - interval '1 day'")
 
 
@@ -52,3 +63,7 @@ class UpkeepStore:
     async def forget_processes(self) -> int:
         """Processes that have not been heard of for a day."""
         return (await self._connection.execute(_PROCESSES)).rowcount
+
+    async def unheard(self, batch: int) -> list[tuple[UUID, str]]:
+        """Runs (id, lane) that could have been claimed for some seconds and were not."""
+        return [(row[0], row[1]) for row in await self._connection.execute(_UNHEARD, {"batch": batch})]

@@ -1,0 +1,23 @@
+"""Every door, in the order of the documentation. A new one is a file here and an entry in this tuple."""
+
+from fastapi import APIRouter
+from fastapi.routing import APIRoute
+
+from app.api import agents, api_keys, approvals, conversations, docs, health, messages, runs, tasks
+
+ROUTERS: tuple[APIRouter, ...] = (
+    conversations.router,
+    messages.router,
+    tasks.router,
+    runs.router,
+    approvals.router,
+    agents.router,
+    api_keys.router,
+    health.router,
+    docs.router,
+)
+
+
+def routes() -> list[APIRoute]:
+    """Every route of every door."""
+    return [route for router in ROUTERS for route in router.routes if isinstance(route, APIRoute)]

@@ -1,0 +1,46 @@
+"""The HTTP application: `create_app` builds it, `app` is it for a server that is given a name."""
+
+import contextlib
+from collections.abc import AsyncGenerator
+from typing import Any
+
+from fastapi import FastAPI
+
+from app import __version__
+from app.api.application import assemble
+from app.api.edge import EdgeOptions
+from app.config import Settings, load_settings
+from app.integrations.metrics import Metrics
+from app.runtime import open_runtime, set_up_logging
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The application for these settings (else those of the environment). Opens nothing before its lifespan."""
+    chosen = settings or load_settings()
+    metrics = Metrics()
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
+        set_up_logging(chosen)
+        async with open_runtime(chosen, "api", metrics) as runtime:
+            app.state.runtime = runtime
+            yield
+
+    app = FastAPI(title="Sixlane", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
+    server = chosen.server
+    options = EdgeOptions(
+        local=not chosen.production,
+        public_url=server.public_url,
+        cors_origins=server.cors_origins,
+        max_body_bytes=server.max_body_bytes,
+    )
+    assemble(app, options, metrics)
+    return app
+
+
+def __getattr__(name: str) -> Any:
+    """Build `app` when somebody asks for it, so that importing this module reads no settings."""
+    if name == "app":
+        globals()["app"] = create_app()
+        return globals()["app"]
+    raise AttributeError(name)

@@ -1,0 +1,209 @@
+"""The one executor: it carries out runs that were claimed, in whatever process, and holds their leases."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+import structlog
+from pydantic_ai import CancellationToken
+
+from app.agents.context import Outbound
+from app.agents.llm import ModelSource
+from app.agents.registry import AgentRegistry
+from app.database.connection import Database
+from app.integrations.metrics import Metrics
+from app.models.errors import LeaseLost, Unavailable
+from app.models.run import TERMINAL, Run
+from app.services.attempt import Attempt, Ending
+from app.services.conduct import Conduct, Workshop
+from app.services.event_hub import EventHub
+from app.services.event_log import EventLog
+
+log = structlog.get_logger(__name__)
+
+Spawn = Callable[[Coroutine[Any, Any, None], str], "asyncio.Task[None]"]
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutorOptions:
+    """Who this process is and how it holds runs. Times are in seconds."""
+
+    owner: str
+    lease: float = 30.0
+    max_attempts: int = 10
+
+
+@dataclass(slots=True)
+class Execution:
+    """A run in this process: its task, and why it was told to stop."""
+
+    run: Run
+    token: CancellationToken = field(default_factory=CancellationToken)
+    task: "asyncio.Task[None] | None" = None
+    stop: str | None = None
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class Executor:
+    """Runs what was claimed. `start` returns at once; `held` is what the heartbeat keeps alive."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        hub: EventHub,
+        registry: AgentRegistry,
+        models: ModelSource,
+        outbound: Outbound,
+        options: ExecutorOptions,
+        spawn: Spawn,
+        metrics: Metrics,
+    ) -> None:
+        self.options = options
+        self.on_free: Callable[[], None] | None = None
+        self._database = database
+        self._hub = hub
+        self._workshop = Workshop(database, registry, models, outbound)
+        self._spawn = spawn
+        self._metrics = metrics
+        self._held: dict[UUID, Execution] = {}
+
+    @property
+    def busy(self) -> int:
+        """How many runs are executing here."""
+        return len(self._held)
+
+    def held_by_lane(self) -> Mapping[str, int]:
+        """How many runs are executing here, by lane."""
+        count: dict[str, int] = {}
+        for execution in self._held.values():
+            count[execution.run.lane] = count.get(execution.run.lane, 0) + 1
+        return count
+
+    def start(self, run: Run) -> Execution:
+        """Begin to execute a run whose lease this process holds."""
+        execution = Execution(run)
+        self._held[run.id] = execution
+        execution.task = self._spawn(self._execute(execution), f"run:{run.id}")
+        return execution
+
+    def execution(self, run_id: UUID) -> Execution | None:
+        """The run's execution here, while it lasts."""
+        return self._held.get(run_id)
+
+    def cancel(self, run_id: UUID) -> bool:
+        """Stop a run that was asked to stop; false when it does not execute here."""
+        execution = self._held.get(run_id)
+        if execution is None or execution.stop is not None:
+            return execution is not None
+        execution.stop = "cancel"
+        execution.token.cancel()
+        return True
+
+    async def beat(self) -> None:
+        """Extend every lease in one statement; drop runs whose lease is gone, stop those asked to stop."""
+        held = {run_id: execution.run.fence for run_id, execution in self._held.items()}
+        if not held:
+            return
+        async with self._database.across() as unit:
+            alive = await unit.queue.heartbeat(self.options.owner, self.options.lease, held)
+        for run_id in held:
+            execution = self._held.get(run_id)
+            if execution is None:
+                continue
+            if run_id not in alive:
+                self._drop(execution)
+            elif alive[run_id]:
+                self.cancel(run_id)
+
+    async def look_for_cancels(self) -> None:
+        """Stop runs that were asked to stop and whose bell was lost."""
+        if not self._held:
+            return
+        async with self._database.across() as unit:
+            asked = await unit.queue.cancels(self.options.owner)
+        for run_id in asked:
+            self.cancel(run_id)
+
+    async def drain(self, seconds: float) -> None:
+        """Give running runs some time to end, then hand the rest back at their last checkpoint."""
+        tasks = [execution.task for execution in self._held.values() if execution.task is not None]
+        if tasks:
+            await asyncio.wait(tasks, timeout=seconds)
+        left = [execution for execution in self._held.values() if execution.task is not None]
+        for execution in left:
+            if execution.stop is None:
+                execution.stop = "hand_back"
+            if execution.task is not None:
+                execution.task.cancel()
+        if left:
+            await asyncio.wait([execution.task for execution in left if execution.task is not None], timeout=10)
+
+    def _drop(self, execution: Execution) -> None:
+        execution.stop = "lost"
+        if execution.task is not None:
+            execution.task.cancel()
+
+    async def _execute(self, execution: Execution) -> None:
+        run = execution.run
+        with structlog.contextvars.bound_contextvars(run_id=str(run.id), workspace_id=str(run.workspace_id)):
+            try:
+                await self._attempt(execution)
+            except LeaseLost:
+                log.warning("run.lease_lost", fence=run.fence)
+            except Unavailable as error:
+                log.warning("run.left_to_its_lease", reason=error.detail)
+            except asyncio.CancelledError:
+                log.info("run.stopped", reason=execution.stop)
+            except Exception:
+                log.exception("run.left_to_its_lease")
+            finally:
+                self._held.pop(run.id, None)
+                execution.ended.set()
+                if self.on_free is not None:
+                    self.on_free()
+
+    async def _attempt(self, execution: Execution) -> None:
+        run = execution.run
+        events = await EventLog.open(run, self._hub, self._database)
+        try:
+            attempt = Attempt(self._database, run, events)
+            ending = await self._conduct(execution, attempt)
+            execution.run = await attempt.end(ending)
+            log.info("run.left", status=execution.run.status, reason=ending.reason, attempt=run.attempt)
+            self._count(execution.run)
+        finally:
+            events.close()
+
+    def _count(self, run: Run) -> None:
+        if run.status not in TERMINAL:
+            return
+        cost = run.usage.get("cost_usd")
+        self._metrics.run_ended(
+            run.status,
+            run.pattern,
+            run.model,
+            input_tokens=run.usage.get("input_tokens", 0),
+            output_tokens=run.usage.get("output_tokens", 0),
+            cost_usd=float(cost) if cost is not None else None,
+        )
+
+    async def _conduct(self, execution: Execution, attempt: Attempt) -> Ending:
+        run = execution.run
+        if run.attempt > self.options.max_attempts:
+            await attempt.load()
+            return Ending(
+                "failed",
+                "attempts_exhausted",
+                f"The run was begun {run.attempt - 1} times and its process died or stalled each time.",
+            )
+        attempt.events.emit("run.started", model=run.model, agent=run.agent)
+        try:
+            return await Conduct(self._workshop, attempt, execution.token).run()
+        except asyncio.CancelledError:
+            if execution.stop != "hand_back":
+                raise
+            asyncio.current_task().uncancel()  # type: ignore[union-attr]
+            return Ending("queued", counts=False, available_in=0)

@@ -1,0 +1,132 @@
+"""A chat turn: written as a run, executed in this very process when nothing is before it, and waited for."""
+
+import asyncio
+from dataclasses import dataclass
+from uuid import UUID
+
+from app.agents.llm import ModelSource
+from app.agents.registry import AgentRegistry, merge_limits
+from app.database.connection import Database
+from app.models.approval import Approval
+from app.models.conversation import Conversation
+from app.models.errors import Conflict, NotFound
+from app.models.events import TERMINAL_EVENTS
+from app.models.identity import Principal
+from app.models.run import TERMINAL, OnBusy, Run, RunResult
+from app.services import users
+from app.services.agent_executor import Executor
+from app.services.event_hub import EventHub
+from app.services.events import follow
+from app.services.idempotency import Once, earlier
+from app.services.intake import Claimant, Order, submit
+
+
+@dataclass(frozen=True, slots=True)
+class Chat:
+    """What chat turns need of their process. `claimant` names the process and the caps of its lane."""
+
+    database: Database
+    hub: EventHub
+    executor: Executor
+    registry: AgentRegistry
+    models: ModelSource
+    claimant: Claimant
+    wait_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Say:
+    """One turn as the caller asks for it; `prompt` None goes on from where the log stands."""
+
+    prompt: str | None
+    stream: bool = False
+    on_busy: OnBusy = "reject"
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What a turn came to so far."""
+
+    run: Run
+    result: RunResult | None
+    approvals: list[Approval]
+
+
+async def say(
+    chat: Chat, principal: Principal, conversation_id: UUID, wanted: Say, once: Once | None
+) -> tuple[Run, bool]:
+    """Write a turn's run and begin it. Returns it, and whether an earlier request with the same key had made it.
+
+    Raises NotFound, and Conflict for a busy conversation or one with nothing to go on from.
+    """
+    async with chat.database.begin(principal.workspace_id) as unit:
+        conversation = await unit.conversations.lock(conversation_id)
+        if conversation is None:
+            raise NotFound("There is no such conversation.", code="conversation_not_found")
+        users.check_visible(principal, conversation.user_id, "conversation")
+        if wanted.prompt is None and conversation.head_id is None:
+            raise Conflict("The conversation is empty; send a message first.", code="nothing_to_continue")
+        order = _order(chat, principal, conversation, wanted)
+        existing = await earlier(unit, once, order.id)
+        if existing is not None:
+            found = await unit.runs.get(existing)
+            if found is None:
+                raise NotFound("The run of this Idempotency-Key is gone.", code="run_not_found")
+            return found, True
+        run = await submit(unit, order, conversation, on_busy=wanted.on_busy, claim_for=chat.claimant)
+    if run.status == "running":
+        chat.executor.start(run)
+    return run, False
+
+
+def _order(chat: Chat, principal: Principal, conversation: Conversation, wanted: Say) -> Order:
+    pattern = chat.registry.pattern(conversation.pattern)
+    agent = chat.registry.get(conversation.agent)
+    return Order(
+        conversation_id=conversation.id,
+        pattern=pattern.name,
+        lane=pattern.lane,
+        agent=agent.name,
+        agent_version=agent.version,
+        model=chat.models.name(agent.model),
+        max_attempts=pattern.max_attempts,
+        trigger="message" if wanted.prompt is not None else "continue",
+        created_by=principal.id,
+        prompt=wanted.prompt,
+        limits=merge_limits(agent.limits, pattern.limits).model_dump(mode="json", exclude_none=True),
+        streamed=wanted.stream,
+    )
+
+
+async def answer(chat: Chat, run: Run) -> Turn:
+    """Wait until the run ends or waits for a person, at most the configured time, and tell what it came to."""
+    if run.status not in TERMINAL:
+        try:
+            async with asyncio.timeout(chat.wait_seconds):
+                await _ended(chat, run)
+        except TimeoutError:
+            pass
+    return await look(chat, run)
+
+
+async def _ended(chat: Chat, run: Run) -> None:
+    execution = chat.executor.execution(run.id)
+    if execution is not None:
+        await execution.ended.wait()
+        if execution.run.status in TERMINAL or execution.run.status == "waiting":
+            return
+    stops = TERMINAL_EVENTS | {"run.waiting"}
+    async for _ in follow(chat.database, chat.hub, run.workspace_id, run.id, ends_on=stops):
+        pass
+
+
+async def look(chat: Chat, run: Run) -> Turn:
+    """The run as it is now, its result, and the approvals it waits for."""
+    async with chat.database.begin(run.workspace_id) as unit:
+        present = await unit.runs.get(run.id)
+        if present is None:
+            raise NotFound(f"Run {run.id} not found.", code="run_not_found")
+        result = await unit.runs.result(run.id)
+        waiting = present.status == "waiting"
+        approvals = await unit.approvals.of_run(run.id, status="pending") if waiting else []
+    return Turn(present, result, approvals)

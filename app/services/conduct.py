@@ -1,0 +1,218 @@
+"""Conducting one attempt: from the run's row to the agent loop, and from whatever ends the loop to an ending."""
+
+from collections.abc import AsyncIterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from random import uniform
+from typing import Any
+
+import pydantic_core
+import structlog
+from pydantic_ai import Agent, CancellationToken, RunContext
+from pydantic_ai.exceptions import RunCancelled, RunTimedOut
+from pydantic_ai.messages import (
+    AgentStreamEvent,
+    ModelResponse,
+    PartDeltaEvent,
+    PartStartEvent,
+    TextPart,
+    TextPartDelta,
+)
+from pydantic_ai.run import AgentRunResult
+from pydantic_ai.tools import DeferredToolRequests, DeferredToolResults, ToolApproved, ToolDenied
+from pydantic_ai.usage import UsageLimits
+
+from app.agents.context import AgentContext, Outbound, Target
+from app.agents.llm import ModelSource, Permanent, classify
+from app.agents.registry import AgentRegistry
+from app.agents.text import clean
+from app.database.connection import Database
+from app.models.errors import LeaseLost, Unavailable
+from app.models.run import Limits, Run
+from app.services.attempt import Attempt, Ending
+from app.services.definitions import definition_of
+from app.services.history import step_of
+from app.services.journal import Journal
+from app.services.notes import Notes
+
+log = structlog.get_logger(__name__)
+
+BACKOFF_BASE = 1.0
+BACKOFF_MOST = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """What every attempt of a process shares."""
+
+    database: Database
+    registry: AgentRegistry
+    models: ModelSource
+    outbound: Outbound
+
+
+class Conduct:
+    """One attempt, from claim to ending. `run` returns how it ends and writes only checkpoints and journal."""
+
+    def __init__(self, workshop: Workshop, attempt: Attempt, token: CancellationToken) -> None:
+        self._workshop = workshop
+        self._attempt = attempt
+        self._token = token
+
+    async def run(self) -> Ending:
+        """Carry out the attempt. Raises LeaseLost, Unavailable (database), and CancelledError from outside."""
+        attempt = self._attempt
+        await attempt.load()
+        if attempt.run.cancel_requested_at is not None:
+            return self._cancelled()
+        try:
+            result = await self._drive()
+        except (LeaseLost, Unavailable):
+            raise
+        except RunTimedOut as error:
+            attempt.seen(error.all_messages(), error.usage)
+            return self._failed(error)
+        except RunCancelled as error:
+            attempt.seen(error.all_messages(), error.usage)
+            return self._cancelled()
+        except Exception as error:
+            return self._failed(error)
+        attempt.seen(result.all_messages(), result.usage)
+        return self._finished(result)
+
+    async def _drive(self) -> AgentRunResult[Any]:
+        attempt, run = self._attempt, self._attempt.run
+        registry = self._workshop.registry
+        definition = await definition_of(self._workshop.database, registry, run)
+        context = self._context()
+        limits = Limits.model_validate(run.limits)
+        agent: Agent[AgentContext, Any] = registry.build(
+            definition, registry.pattern(run.pattern), model=self._workshop.models.resolve(run.model)
+        )
+        specs = {spec.name: spec for spec in registry.tools() if spec.name in definition.tools}
+        return await agent.run(
+            attempt.prompt,
+            message_history=attempt.messages or None,
+            deferred_tool_results=self._decisions(),
+            conversation_id=str(run.conversation_id),
+            run_id=f"{run.id}:{run.fence}",
+            deps=context,
+            usage=attempt.usage,
+            usage_limits=UsageLimits(
+                request_limit=limits.steps,
+                tool_calls_limit=limits.tool_calls,
+                total_tokens_limit=limits.tokens,
+                cost_limit=limits.cost_usd,
+            ),
+            timeout=max(limits.seconds - attempt.seconds, 0.001) if limits.seconds is not None else None,
+            cancellation_token=self._token,
+            event_stream_handler=self._stream if run.streamed else None,
+            capabilities=[Journal(attempt, specs)],
+            infer_name=False,
+        )
+
+    def _context(self) -> AgentContext:
+        run = self._attempt.run
+        history = self._attempt.history
+        assert history is not None
+        return AgentContext(
+            run_id=run.id,
+            conversation_id=run.conversation_id,
+            workspace_id=run.workspace_id,
+            user_id=run.user_id,
+            pattern=run.pattern,
+            attempt=run.attempt,
+            notes=Notes(self._workshop.database, run.workspace_id, run.user_id),
+            outbound=self._workshop.outbound,
+            now=lambda: datetime.now(UTC),
+            effect_key=self._attempt.effect_key,
+            context_data=history.context_data,
+            targets=tuple(Target(**target) for target in history.targets),
+            taint=self._attempt.tainted,
+            prompt=run.input.get("prompt") or "",
+        )
+
+    def _decisions(self) -> DeferredToolResults | None:
+        """What people decided about the calls that the run waited for."""
+        deferred = self._attempt.record.deferred_tool_requests
+        if deferred is None:
+            return None
+        answers: dict[str, Any] = {}
+        for call in deferred.approvals:
+            approval = self._attempt.approvals.get(call.tool_call_id)
+            if approval is not None and approval.status == "denied":
+                answers[call.tool_call_id] = ToolDenied(approval.note or "A person denied this call.")
+            elif approval is not None and approval.decided_arguments is not None:
+                answers[call.tool_call_id] = ToolApproved(override_args=approval.decided_arguments)
+            else:
+                answers[call.tool_call_id] = ToolApproved()
+        return deferred.build_results(approvals=answers)
+
+    async def _stream(self, _ctx: RunContext[AgentContext], events: AsyncIterable[AgentStreamEvent]) -> None:
+        delta = self._attempt.events.delta
+        async for event in events:
+            if isinstance(event, PartDeltaEvent) and isinstance(event.delta, TextPartDelta):
+                text, part = event.delta.content_delta, event.index
+            elif isinstance(event, PartStartEvent) and isinstance(event.part, TextPart):
+                text, part = event.part.content, event.index
+            else:
+                continue
+            if text:
+                delta(clean(text), part)
+
+    # Endings
+
+    def _finished(self, result: AgentRunResult[Any]) -> Ending:
+        output = result.output
+        if isinstance(output, DeferredToolRequests):
+            return Ending(
+                "waiting", "approval", "A person must decide.", deferred=output, approvals=self._asked(output)
+            )
+        if isinstance(output, str):
+            return Ending("completed", text=output)
+        return Ending("completed", text=pydantic_core.to_json(output).decode(), data=output)
+
+    def _asked(self, deferred: DeferredToolRequests) -> list[dict[str, Any]]:
+        step = step_of(self._attempt.messages)
+        asked: list[dict[str, Any]] = []
+        for call in deferred.approvals:
+            about = deferred.metadata.get(call.tool_call_id, {})
+            asked.append(
+                {
+                    "kind": about.get("kind", "tool_call"),
+                    "tool": call.tool_name,
+                    "tool_call_id": call.tool_call_id,
+                    "step": step,
+                    "arguments": about.get("arguments", {}),
+                    "arguments_hash": about.get("arguments_hash", ""),
+                }
+            )
+        return asked
+
+    def _cancelled(self) -> Ending:
+        reason = self._attempt.run.status_reason or "cancelled_by_request"
+        return Ending("cancelled", reason, "The run was cancelled while it was running.", text=self._partial())
+
+    def _failed(self, error: Exception) -> Ending:
+        run = self._attempt.run
+        verdict = classify(error, run.model)
+        if isinstance(verdict, Permanent):
+            if verdict.code == "internal_error":
+                log.exception("run.failed_inside", exc_info=error)
+            return Ending("failed", verdict.code, verdict.detail, text=self._partial())
+        if run.attempt >= run.max_attempts:
+            detail = f"{verdict.detail} (tried {run.attempt} times)"
+            return Ending("failed", verdict.code, detail, text=self._partial())
+        return Ending("queued", verdict.code, verdict.detail, available_in=backoff(run, verdict.retry_after))
+
+    def _partial(self) -> str | None:
+        """What the model had said in this run, when it ends before it is done."""
+        new = self._attempt.new_messages()
+        texts = [message.text for message in new if isinstance(message, ModelResponse) and message.text]
+        return texts[-1] if texts else None
+
+
+def backoff(run: Run, retry_after: float | None) -> float:
+    """Seconds until the next try: exponential with full jitter, never before the provider allows it."""
+    ceiling = min(BACKOFF_MOST, BACKOFF_BASE * 2 ** max(run.attempt - 1, 0))
+    return max(uniform(0.1, ceiling), retry_after or 0.0)  # noqa: S311  (spreads load, guards nothing)

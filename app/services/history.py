@@ -1,0 +1,115 @@
+"""The history that a run goes on from and leaves behind: always valid, no tool call without a result."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic_ai.conversation_store import ConversationRecord
+from pydantic_ai.messages import (
+    ModelMessage,
+    ModelRequest,
+    ModelResponse,
+    ToolCallPart,
+    ToolReturnPart,
+    UserPromptPart,
+)
+
+from app.database.stores.entries import ConversationLog
+from app.database.unit import Unit
+from app.models.ids import new_id
+from app.models.run import Run, ToolCall
+
+NOT_STARTED = "This call was not carried out: the run ended before it started."
+UNKNOWN = "This call was started and the run ended before its outcome was known. Do not assume either way."
+
+
+def empty_record(run: Run) -> ConversationRecord:
+    """The record of a conversation whose log has nothing yet."""
+    return ConversationRecord(conversation_id=str(run.conversation_id), head_id=None, scope=str(run.workspace_id))
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """A conversation as a run finds it; `stored` is false while its log has nothing."""
+
+    record: ConversationRecord
+    messages: list[ModelMessage]
+    stored: bool
+    context_data: dict[str, Any]
+    targets: list[dict[str, Any]]
+
+
+async def load(unit: Unit, run: Run) -> History:
+    """The conversation's record, messages, context and targets, in one statement."""
+    log = ConversationLog(unit.connection, unit.workspace_id, run_id=run.id)
+    conversation = await log.load(str(run.conversation_id))
+    if conversation is None or log.record is None:
+        return History(empty_record(run), [], False, log.context_data, log.targets)
+    return History(log.record, conversation.messages, True, log.context_data, log.targets)
+
+
+def step_of(messages: Sequence[ModelMessage]) -> int:
+    """The place of the last model response in the history: the step that its tool calls belong to."""
+    for index in range(len(messages) - 1, -1, -1):
+        if isinstance(messages[index], ModelResponse):
+            return index
+    return 0
+
+
+def open_calls(messages: Sequence[ModelMessage]) -> list[ToolCallPart]:
+    """Tool calls of the last response that no later request answers."""
+    step = step_of(messages)
+    if not messages or not isinstance(response := messages[step], ModelResponse):
+        return []
+    answered = {
+        part.tool_call_id
+        for message in messages[step + 1 :]
+        if isinstance(message, ModelRequest)
+        for part in message.parts
+        if isinstance(part, ToolReturnPart)
+    }
+    return [call for call in response.tool_calls if call.tool_call_id not in answered]
+
+
+def close(messages: Sequence[ModelMessage], journal: Iterable[ToolCall], prompt: str | None) -> list[ModelMessage]:
+    """What to append so that the conversation can go on: a prompt not yet in the log, results for open calls."""
+    if prompt is not None:
+        return [ModelRequest(parts=[UserPromptPart(content=prompt)])]
+    calls = open_calls(messages)
+    if not calls:
+        return []
+    step = step_of(messages)
+    known = {entry.tool_call_id: entry for entry in journal if entry.step == step}
+    return [ModelRequest(parts=[_closing(call, known) for call in calls])]
+
+
+def _closing(call: ToolCallPart, known: Mapping[str, ToolCall]) -> ToolReturnPart:
+    entry = known.get(call.tool_call_id)
+    content: Any = NOT_STARTED
+    outcome = "interrupted"
+    if entry is not None and entry.status == "done":
+        content, outcome = entry.result, "success"
+    elif entry is not None and entry.status in ("failed", "denied", "skipped"):
+        content, outcome = entry.result, "failed"
+    elif entry is not None:
+        content = UNKNOWN
+    return ToolReturnPart(tool_name=call.tool_name, content=content, tool_call_id=call.tool_call_id, outcome=outcome)
+
+
+async def settle(unit: Unit, run: Run) -> None:
+    """Leave a valid log behind a run that ends without its executor. The conversation is locked."""
+    found = await load(unit, run)
+    prompt = run.input.get("prompt") if run.checkpoints == 0 else None
+    journal = await unit.journal.of_run(run.id)
+    await unit.journal.close(run.id, "unknown")
+    closing = close(found.messages, journal, prompt)
+    if closing or found.record.deferred_tool_requests is not None:
+        log = ConversationLog(unit.connection, unit.workspace_id, run_id=run.id)
+        await log.append(
+            found.record,
+            closing,
+            [new_id() for _ in closing],
+            usage=found.record.usage,
+            deferred=None,
+            stored=found.stored,
+        )

@@ -1,0 +1,190 @@
+"""The journal capability: what makes an agent's run resumable. It checkpoints responses and journals tool calls.
+
+It hangs on Pydantic AI's hooks and writes through the attempt, which owns transactions and events.
+"""
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+import pydantic_core
+from pydantic_ai import Agent, RunContext
+from pydantic_ai.capabilities import AbstractCapability
+from pydantic_ai.exceptions import ApprovalRequired, CallDeferred, ModelRetry, ToolFailed
+from pydantic_ai.messages import ModelResponse, TextPart, ToolCallPart
+from pydantic_ai.tools import ToolDefinition
+
+from app.agents.context import AgentContext
+from app.agents.text import clean
+from app.agents.tool import OutcomeUnknown, ToolSpec
+from app.models.errors import Transient
+from app.models.run import ToolCall
+from app.services.history import step_of
+
+if TYPE_CHECKING:
+    from app.services.attempt import Attempt
+
+TOOL_SECONDS = 120.0
+"""After this long a tool call that has no deadline of its own is given up."""
+
+
+def jsonable(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Validated arguments as JSON data that can be stored."""
+    return clean(pydantic_core.to_jsonable_python(dict(arguments), serialize_unknown=True))
+
+
+def arguments_hash(arguments: Mapping[str, Any]) -> str:
+    """The hash that binds an approval to exact arguments: SHA-256 over JSON with sorted keys."""
+    return hashlib.sha256(json.dumps(arguments, sort_keys=True).encode()).hexdigest()
+
+
+@dataclass
+class Journal(AbstractCapability[AgentContext]):
+    """Hooks one attempt of one run into the agent loop."""
+
+    attempt: "Attempt"
+    specs: Mapping[str, ToolSpec]
+
+    async def after_model_request(
+        self, ctx: RunContext[AgentContext], *, request_context: Any, response: ModelResponse
+    ) -> ModelResponse:
+        """Replace what cannot be stored, before the response enters the history."""
+        for part in response.parts:
+            if isinstance(part, TextPart):
+                part.content = clean(part.content)
+            elif isinstance(part, ToolCallPart):
+                part.args = cast("Any", clean(part.args))
+        return response
+
+    async def after_node_run(self, ctx: RunContext[AgentContext], *, node: Any, result: Any) -> Any:
+        """Checkpoint a response that calls tools; one that ends the run is stored with the end."""
+        self.attempt.seen(ctx.messages, ctx.usage)
+        if Agent.is_model_request_node(node):
+            response = ctx.messages[-1]
+            if isinstance(response, ModelResponse) and response.tool_calls:
+                await self.attempt.checkpoint(response)
+        return result
+
+    async def wrap_tool_execute(
+        self,
+        ctx: RunContext[AgentContext],
+        *,
+        call: ToolCallPart,
+        tool_def: ToolDefinition,
+        args: dict[str, Any],
+        handler: Any,
+    ) -> Any:
+        """Carry out a tool call once: by the journal if it is done, else under policy and written down."""
+        spec = self.specs.get(call.tool_name)
+        if spec is None:
+            return await handler(args)
+        step = step_of(ctx.messages)
+        known = self.attempt.journaled(step, call.tool_call_id)
+        if known is not None and known.status != "started":
+            ctx.usage.tool_calls += 1
+            return self._replay(known)
+        if known is None:
+            await self._permit(ctx, spec, call, args)
+        elif (settled := await self._settle_started(ctx, spec, known, args)) is not None:
+            return settled
+        return await self._carry_out(_Call(spec, call, step, args, known), handler)
+
+    def _replay(self, known: ToolCall) -> Any:
+        if known.status == "done":
+            return known.result
+        raise ToolFailed(str(known.result))
+
+    async def _permit(
+        self, ctx: RunContext[AgentContext], spec: ToolSpec, call: ToolCallPart, args: dict[str, Any]
+    ) -> None:
+        policy = spec.policy(ctx.deps, args)
+        if policy == "deny":
+            raise ToolFailed(f"Policy does not allow {spec.name} here.")
+        arguments = jsonable(args)
+        digest = arguments_hash(arguments)
+        if policy == "ask" and not self.attempt.approved(call.tool_call_id, arguments, digest):
+            raise ApprovalRequired(metadata={"kind": "tool_call", "arguments": arguments, "arguments_hash": digest})
+
+    async def _settle_started(
+        self, ctx: RunContext[AgentContext], spec: ToolSpec, known: ToolCall, args: dict[str, Any]
+    ) -> str | None:
+        """Decide about a call that an earlier attempt started and never finished: its result, or None to repeat it."""
+        decision = self.attempt.decision(known.tool_call_id)
+        if decision == "happened":
+            text = "A person confirmed that this call took effect."
+            await self.attempt.finish_call(known, "done", text)
+            return text
+        if decision == "skip":
+            text = "Whether this call took effect is unknown; a person decided not to repeat it."
+            await self.attempt.finish_call(known, "skipped", text)
+            raise ToolFailed(text)
+        if decision != "repeat" and not spec.repeatable(ctx.deps, args):
+            raise self._unknown(args)
+        return None
+
+    async def _carry_out(self, call: "_Call", handler: Any) -> Any:
+        spec = call.spec
+        if spec.effect == "write" and not await self.attempt.start_call(
+            call.step, call.part, spec, jsonable(call.args), call.known
+        ):
+            raise ToolFailed("The run was cancelled before this call started.")
+        self.attempt.announce(call.part, spec, jsonable(call.args), call.step)
+        try:
+            async with asyncio.timeout(TOOL_SECONDS):
+                result = await handler(call.args)
+        except (ApprovalRequired, CallDeferred):
+            raise
+        except OutcomeUnknown as error:
+            self.attempt.tool_ended(call.part, "unknown", error.detail)
+            raise self._unknown(call.args) from error
+        except TimeoutError as error:
+            if spec.effect == "write":
+                self.attempt.tool_ended(call.part, "unknown", "No answer in time.")
+                raise self._unknown(call.args) from error
+            return await self._failed(call, f"{spec.name} gave no answer within {TOOL_SECONDS:.0f} seconds.")
+        except Transient:
+            raise
+        except Exception as error:
+            await self._record_failure(call, error)
+            raise
+        value = clean(pydantic_core.to_jsonable_python(result, serialize_unknown=True))
+        if spec.taints:
+            self.attempt.taint(spec.name)
+        await self.attempt.record_call(call.step, call.part, spec, jsonable(call.args), "done", value)
+        self.attempt.tool_ended(call.part, "ok", _summary(value))
+        return value
+
+    def _unknown(self, args: dict[str, Any]) -> ApprovalRequired:
+        arguments = jsonable(args)
+        return ApprovalRequired(
+            metadata={"kind": "unknown_outcome", "arguments": arguments, "arguments_hash": arguments_hash(arguments)}
+        )
+
+    async def _record_failure(self, call: "_Call", error: Exception) -> None:
+        text = clean(str(error)) or type(error).__name__
+        await self.attempt.record_call(call.step, call.part, call.spec, jsonable(call.args), "failed", text)
+        self.attempt.tool_ended(call.part, "failed", text)
+        if not isinstance(error, ToolFailed | ModelRetry) and not type(error).__module__.startswith("pydantic_ai"):
+            raise ToolFailed(f"{call.spec.name} failed: {text}") from error
+
+    async def _failed(self, call: "_Call", text: str) -> Any:
+        await self.attempt.record_call(call.step, call.part, call.spec, jsonable(call.args), "failed", text)
+        self.attempt.tool_ended(call.part, "failed", text)
+        raise ToolFailed(text)
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    spec: ToolSpec
+    part: ToolCallPart
+    step: int
+    args: dict[str, Any]
+    known: ToolCall | None
+
+
+def _summary(value: Any) -> str:
+    text = value if isinstance(value, str) else pydantic_core.to_json(value).decode()
+    return text if len(text) <= 300 else text[:300] + "…"
