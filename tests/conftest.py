@@ -1,0 +1,124 @@
+"""Stores for the whole session, a migrated database for whoever asks, and a runtime in this process."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+from uuid import uuid4
+
+import asyncpg
+import pytest
+from support.stores import SessionStores, session_urls
+
+from app.config import Settings, load_settings
+from app.database import migrations
+from app.database.connection import Database
+from app.models.identity import Principal
+from app.runtime import Runtime, open_runtime
+from app.services import users
+
+TEMPLATE = "sixlane_template"
+_stores: list[SessionStores] = []
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Start the stores in the session's first process, and migrate one template for all of its workers."""
+    if hasattr(config, "workerinput") or config.option.collectonly:
+        return
+    stores = SessionStores()
+    urls = stores.start()
+    _stores.append(stores)
+    asyncio.run(_make_template(urls.database_url))
+
+
+def pytest_unconfigure() -> None:
+    """Stop the stores that this process started."""
+    while _stores:
+        _stores.pop().stop()
+
+
+def database_named(url: str, name: str) -> str:
+    """The same server's database of another name."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(path=f"/{name}"))
+
+
+def _plain(url: str) -> str:
+    return url.replace("postgresql+asyncpg://", "postgresql://")
+
+
+async def _make_template(url: str) -> None:
+    await execute(url, f"CREATE DATABASE {TEMPLATE}")
+    await migrations.upgrade_async(database_named(url, TEMPLATE))
+
+
+async def execute(url: str, *statements: str) -> None:
+    """Run statements outside any transaction."""
+    connection = await asyncpg.connect(_plain(url))
+    try:
+        for statement in statements:
+            await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> str:
+    """The session's Valkey."""
+    return session_urls().redis_url
+
+
+@pytest.fixture
+async def database_url() -> AsyncIterator[str]:
+    """An empty, migrated database of its own on the session's PostgreSQL."""
+    server = session_urls().database_url
+    name = f"test_{uuid4().hex}"
+    await execute(server, f"CREATE DATABASE {name} TEMPLATE {TEMPLATE} STRATEGY FILE_COPY")
+    try:
+        yield database_named(server, name)
+    finally:
+        await execute(server, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncGenerator[Database]:
+    """The ledger on an empty database."""
+    database = Database(database_url, pool_size=10)
+    yield database
+    await database.close()
+
+
+@pytest.fixture
+def settings(database_url: str, redis_url: str, tmp_path: Path) -> Settings:
+    """Local settings on the test's own database, with the demo model and nothing from the environment."""
+    return test_settings(database_url, redis_url, tmp_path)
+
+
+def test_settings(database_url: str, redis_url: str, data: Path, **overrides: str) -> Settings:
+    """Settings for a test; overrides are variables by name."""
+    environment = {
+        "DATABASE_URL": database_url,
+        "REDIS_URL": redis_url,
+        "SIXLANE_DATA": str(data),
+        "SIXLANE_DEMO": "1",
+        "SIXLANE_LEASE_SECONDS": "3",
+        "SIXLANE_SHUTDOWN_SECONDS": "2",
+        **overrides,
+    }
+    return load_settings(environ=environment, files=[])
+
+
+test_settings.__test__ = False  # type: ignore[attr-defined]
+
+
+@pytest.fixture
+async def runtime(settings: Settings) -> AsyncGenerator[Runtime]:
+    """A runtime in this process that claims background runs too, so that one process does everything."""
+    async with open_runtime(settings, "worker") as opened:
+        yield opened
+
+
+@pytest.fixture
+async def owner(runtime: Runtime) -> Principal:
+    """The keyless owner of local mode."""
+    return await users.local_owner(runtime.database)
