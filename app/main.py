@@ -6,8 +6,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from app import __version__
-from app.api.application import assemble
+from app.api.application import application
 from app.api.edge import EdgeOptions
 from app.config import Settings, load_settings
 from app.integrations.metrics import Metrics
@@ -26,7 +25,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             app.state.runtime = runtime
             yield
 
-    app = FastAPI(title="Sixlane", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
     server = chosen.server
     options = EdgeOptions(
         local=not chosen.production,
@@ -34,8 +32,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         cors_origins=server.cors_origins,
         max_body_bytes=server.max_body_bytes,
     )
-    assemble(app, options, metrics)
-    return app
+    return application(options, lifespan, metrics)
 
 
 def __getattr__(name: str) -> Any:

@@ -18,7 +18,7 @@ async def create_key(
     body: KeyCreate, unit: UnitDep, principal: ManageKeys, runtime: RuntimeDep, response: Response
 ) -> KeyCreated:
     """Make an API key. `key` is shown this once."""
-    made = await keys.create(unit, principal, runtime.pepper, body)
+    made = await keys.create(unit, principal, runtime.peppers[0], body)
     mark(response, f"/api-keys/{made.id}", replayed=False)
     return made
 

@@ -10,6 +10,7 @@ from app import __version__
 from app.api import docs, problems
 from app.api.edge import Edge, EdgeOptions
 from app.api.routers import ROUTERS, routes
+from app.integrations.metrics import Metrics
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
@@ -19,8 +20,11 @@ Errors are problem documents (RFC 9457); branch on `code`. Lists are walked with
 that creates takes an `Idempotency-Key`. Streams are server-sent events whose `data` is an `Event`.
 """
 
+_SENT = ["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID", "X-Api-Key", "X-Request-ID"]
+_SHOWN = ["Location", "X-Request-ID", "Idempotency-Replayed", "Retry-After"]
 
-def application(options: EdgeOptions, lifespan: Lifespan) -> FastAPI:
+
+def application(options: EdgeOptions, lifespan: Lifespan, metrics: Metrics) -> FastAPI:
     """An application that opens nothing before `lifespan`, which sets `app.state.runtime`."""
     app = FastAPI(
         title="Sixlane",
@@ -52,5 +56,5 @@ def application(options: EdgeOptions, lifespan: Lifespan) -> FastAPI:
             ],
             expose_headers=["Location", "X-Request-ID", "Idempotency-Replayed", "Retry-After"],
         )
-    app.add_middleware(Edge, options=options)
+    app.add_middleware(Edge, options=options, metrics=metrics)
     return app

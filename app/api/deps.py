@@ -29,7 +29,7 @@ def key_checker(request: Request) -> KeyChecker:
     checker: KeyChecker | None = getattr(state, "key_checker", None)
     if checker is None:
         runtime = runtime_of(request)
-        checker = state.key_checker = KeyChecker(runtime.database, (runtime.pepper,))
+        checker = state.key_checker = KeyChecker(runtime.database, runtime.peppers)
     return checker
 
 

@@ -96,7 +96,7 @@ def _complete(document: dict[str, Any], routes: Sequence[APIRoute]) -> None:
         "bearer": {"type": "http", "scheme": "bearer", "description": "An API key."},
         "apiKey": {"type": "apiKey", "in": "header", "name": "X-Api-Key"},
     }
-    marks = {(method, route.path): mark_of(route.dependant) for route in routes for method in route.methods}
+    marks = {(method, route.path): mark_of(route.dependant) for route in routes for method in route.methods or ()}
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
             _secure(operation, marks.get((method.upper(), path)))

@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.callers import host_name, known_hosts
 from app.api.problems import from_app_error, unexpected
+from app.integrations.metrics import Metrics
 from app.models.errors import AppError, BadRequest, InvalidInput, Misdirected, Unauthorized
 
 PROBES = frozenset({"/health/live", "/health/ready"})
@@ -32,8 +33,9 @@ class EdgeOptions:
 class Edge:
     """ASGI middleware around everything else; the last place where an exception can become an answer."""
 
-    def __init__(self, app: ASGIApp, *, options: EdgeOptions) -> None:
+    def __init__(self, app: ASGIApp, *, options: EdgeOptions, metrics: Metrics) -> None:
         self._app = app
+        self._metrics = metrics
         self._hosts = known_hosts(options.public_url) if options.local else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -88,9 +90,7 @@ class Edge:
 
     def _record(self, scope: Scope, answer: "_Answer") -> None:
         route = getattr(scope.get("route"), "path", "unmatched")
-        runtime = getattr(scope["app"].state, "runtime", None)
-        if runtime is not None:
-            runtime.metrics.request(scope["method"], route, answer.status, answer.seconds)
+        self._metrics.request(scope["method"], route, answer.status, answer.seconds)
         log.info(
             "request",
             method=scope["method"],

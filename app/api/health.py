@@ -26,7 +26,7 @@ async def ready(runtime: RuntimeDep, _open: OpenDoor) -> ReadyOut:
 
     `degraded` names what is away and only costs time, such as Valkey.
     """
-    if runtime.closing.is_set():
+    if runtime.hub.closing:
         raise Unavailable("The process is shutting down.", code="shutting_down")
     await health.check_ready(runtime.database)
     return ReadyOut(status="ready", degraded=[] if runtime.bus.connected else ["valkey"])

@@ -1,5 +1,6 @@
 """Runs as people see and steer them: get, list, cancel, retry."""
 
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -21,23 +22,28 @@ async def get(unit: Unit, principal: Principal, run_id: UUID) -> Run:
     return row
 
 
-async def page(
-    unit: Unit,
-    principal: Principal,
-    *,
-    limit: int,
-    after: UUID | None,
-    status: str | None = None,
-    conversation_id: UUID | None = None,
-    task_id: UUID | None = None,
-    user_id: str | None = None,
-) -> list[Run]:
-    """Runs, the newest first; of one user when `user_id` names one."""
-    whose, nobody = await users.filtered(unit, principal, user_id)
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which runs a list shows; what is None does not matter. `user_id` is the client's own id of a person."""
+
+    status: str | None = None
+    conversation_id: UUID | None = None
+    task_id: UUID | None = None
+    user_id: str | None = None
+
+
+async def page(unit: Unit, principal: Principal, wanted: Wanted, *, limit: int, after: UUID | None) -> list[Run]:
+    """Runs, the newest first."""
+    whose, nobody = await users.filtered(unit, principal, wanted.user_id)
     if nobody:
         return []
     return await unit.runs.page(
-        limit=limit, after=after, status=status, conversation_id=conversation_id, task_id=task_id, user_id=whose
+        limit=limit,
+        after=after,
+        status=wanted.status,
+        conversation_id=wanted.conversation_id,
+        task_id=wanted.task_id,
+        user_id=whose,
     )
 
 

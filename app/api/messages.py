@@ -1,0 +1,115 @@
+"""Messages of a conversation: a turn is one POST, answered as JSON or as a stream of events."""
+
+from uuid import UUID
+
+from fastapi import APIRouter, Request, Response
+
+from app.api.deps import ObjectId, OnceDep, ReadConversations, RuntimeDep, UnitDep, WriteConversations
+from app.api.examples import MESSAGE, TURN, WAITING_TURN, answers, page, streamed
+from app.api.pages import Paging, page_of
+from app.api.route import StrictRoute
+from app.api.stream import event_stream, wants_stream
+from app.models.approval import approval_out
+from app.models.conversation import ContinueIn, MessageCreate, MessageOut, ReplyOut, TurnOut
+from app.models.errors import InvalidInput
+from app.models.identity import Principal
+from app.models.page import Page
+from app.models.run import TERMINAL, Usage
+from app.runtime import Runtime
+from app.services import chat, conversations, messages
+from app.services.events import follow
+from app.services.idempotency import Once
+
+router = APIRouter(route_class=StrictRoute, tags=["conversations"])
+
+_ANSWERS = streamed({**answers(200, TURN, 404, 409), **answers(202, WAITING_TURN, 404, 409)} | answers(200, TURN))
+
+
+@router.post("/conversations/{conversation_id}/messages", response_model=TurnOut, responses=_ANSWERS)
+async def send_message(
+    conversation_id: ObjectId,
+    body: MessageCreate,
+    request: Request,
+    runtime: RuntimeDep,
+    principal: WriteConversations,
+    once: OnceDep,
+) -> Response:
+    """Send a message. 200 with the answer, 202 while a person must decide, or a stream of events.
+
+    A stream is asked for with `stream` or with `Accept: text/event-stream`. A client that leaves cancels nothing.
+    """
+    stream = body.stream or wants_stream(request)
+    return await _turn(runtime, principal, conversation_id, chat.Say(body.message, stream, body.on_busy), once)
+
+
+@router.post("/conversations/{conversation_id}/continue", response_model=TurnOut, responses=_ANSWERS)
+async def continue_conversation(
+    conversation_id: ObjectId,
+    request: Request,
+    runtime: RuntimeDep,
+    principal: WriteConversations,
+    once: OnceDep,
+    body: ContinueIn | None = None,
+) -> Response:
+    """Go on with the thread, with a further message or from where the log stands."""
+    wanted = body or ContinueIn()
+    stream = wanted.stream or wants_stream(request)
+    return await _turn(runtime, principal, conversation_id, chat.Say(wanted.message, stream, wanted.on_busy), once)
+
+
+async def _turn(
+    runtime: Runtime, principal: Principal, conversation_id: UUID, wanted: chat.Say, once: Once | None
+) -> Response:
+    run, replayed = await chat.say(runtime.works.chat, principal, conversation_id, wanted, once)
+    headers = {"Location": f"/runs/{run.id}"}
+    if replayed:
+        headers["Idempotency-Replayed"] = "true"
+    if wanted.stream:
+        fresh = run.status == "running" and not replayed
+        return event_stream(follow(runtime.database, runtime.hub, run.workspace_id, run.id, fresh=fresh), headers)
+    turn = await chat.answer(runtime.works.chat, run)
+    return Response(
+        _shown(turn).model_dump_json(),
+        status_code=200 if turn.run.status in TERMINAL else 202,
+        media_type="application/json",
+        headers=headers,
+    )
+
+
+def _shown(turn: chat.Turn) -> TurnOut:
+    run, result = turn.run, turn.result
+    reply = None
+    if result is not None and result.text is not None:
+        reply = ReplyOut(id=result.entry_id, role="assistant", content=result.text)
+    return TurnOut(
+        run_id=run.id,
+        conversation_id=run.conversation_id,
+        status=run.status,
+        message=reply,
+        usage=Usage.model_validate(run.usage),
+        model=run.model,
+        approvals=[approval_out(row) for row in turn.approvals],
+        error=result.error if result is not None else None,
+    )
+
+
+@router.get("/conversations/{conversation_id}/messages", responses=answers(200, page(MESSAGE), 404))
+async def list_messages(
+    conversation_id: ObjectId, unit: UnitDep, principal: ReadConversations, query: Paging
+) -> Page[MessageOut]:
+    """List the log, the oldest message first; inputs of runs that wait for their turn come last, as `pending`."""
+    row = await conversations.get(unit, principal, conversation_id)
+
+    async def read(limit: int, after: UUID | None) -> list[MessageOut]:
+        items = await messages.listed(unit, row.id)
+        if after is None:
+            return items[:limit]
+        start = next((place for place, item in enumerate(items, 1) if item.id == after), None)
+        if start is None:
+            raise InvalidInput("query.after: that message is gone; start again.", code="invalid_cursor")
+        return items[start : start + limit]
+
+    async def show(items: list[MessageOut]) -> list[MessageOut]:
+        return items
+
+    return await page_of(unit.workspace_id, query, read, show)
