@@ -1,7 +1,7 @@
 """The engine and the only place that commits."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
@@ -82,7 +82,7 @@ class Database:
         await self.engine.dispose()
 
     @asynccontextmanager
-    async def begin(self, workspace_id: UUID) -> AsyncIterator[Unit]:
+    async def begin(self, workspace_id: UUID) -> AsyncGenerator[Unit]:
         """A unit of one workspace: committed when the block ends, rolled back when it raises.
 
         Raises Unavailable when the database is away.
@@ -94,7 +94,7 @@ class Database:
         await self._ring(unit.bells)
 
     @asynccontextmanager
-    async def across(self) -> AsyncIterator[Across]:
+    async def across(self) -> AsyncGenerator[Across]:
         """A unit for what belongs to no single workspace: claims, leases, upkeep, processes, key look-up."""
         async with self._connection() as connection:
             unit = Across(connection)
@@ -108,7 +108,7 @@ class Database:
             await connection.execute(text("SELECT 1"))
 
     @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[AsyncConnection]:
+    async def _connection(self) -> AsyncGenerator[AsyncConnection]:
         connection = None
         try:
             async with asyncio.timeout(ACQUIRE_SECONDS):

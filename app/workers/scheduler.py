@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import signal
+from typing import Any
 
 import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
@@ -17,9 +18,10 @@ RECOVER_SECONDS = 5
 FORGET_SECONDS = 600
 
 
-def clock(runtime: Runtime) -> AsyncIOScheduler:
+def clock(runtime: Runtime) -> Any:
     """A started clock with the fixed jobs. A job never overlaps itself, and a late one is still carried out."""
-    scheduler = AsyncIOScheduler(
+    # The library has no type stubs: what it returns is untyped, and nothing of it is used.
+    scheduler: Any = AsyncIOScheduler(
         job_defaults={"max_instances": 1, "coalesce": True, "misfire_grace_time": None}, timezone="UTC"
     )
     scheduler.add_job(sweeper.recover, "interval", seconds=RECOVER_SECONDS, args=[runtime])

@@ -340,7 +340,7 @@ class ConversationLog(ConversationStore):
         )
 
     def _to_entry(self, row: Any) -> ConversationEntry:
-        message: Any = row.message if isinstance(row.message, dict) else pydantic_core.from_json(row.message)
+        message: dict[str, Any] = row.message
         parent = str(row.parent_id) if row.parent_id else None
         (read,) = ModelMessagesTypeAdapter.validate_python([upcast(message, row.format)])
         return ConversationEntry(id=str(row.id), parent_id=parent, message=read)
