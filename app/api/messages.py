@@ -65,8 +65,7 @@ async def _turn(
     if replayed:
         headers["Idempotency-Replayed"] = "true"
     if wanted.stream:
-        fresh = run.status == "running" and not replayed
-        return event_stream(follow(runtime.database, runtime.hub, run.workspace_id, run.id, fresh=fresh), headers)
+        return event_stream(follow(runtime.database, runtime.hub, run.workspace_id, run.id), headers)
     turn = await chat.answer(runtime.works.chat, run)
     return Response(
         _shown(turn).model_dump_json(),

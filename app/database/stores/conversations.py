@@ -4,6 +4,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import and_, func, insert, select, update
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.database.models import conversations, entries, runs
@@ -82,7 +83,7 @@ class ConversationStore:
         """Id and status of the run at the head of each conversation; idle ones are left out."""
         statement = (
             select(runs.c.conversation_id, runs.c.id, runs.c.status)
-            .distinct(runs.c.conversation_id)
+            .ext(distinct_on(runs.c.conversation_id))
             .where(
                 runs.c.workspace_id == self._workspace_id,
                 runs.c.conversation_id.in_(conversation_ids),

@@ -120,7 +120,9 @@ WITH RECURSIVE edges AS (
 SELECT id FROM family WHERE id <> :id
 """
 )
-_LOCK_FORKS = text("SELECT pg_advisory_xact_lock(hashtextextended('forks:' || CAST(:workspace_id AS text), 0))")
+_LOCK_FORKS = text(
+    "SELECT pg_advisory_xact_lock(hashtextextended('forks:' || CAST(CAST(:workspace_id AS uuid) AS text), 0))"
+)
 _EVERYTHING = 1_000_000
 
 
