@@ -255,6 +255,8 @@ def _ringer(runtime: Runtime) -> Callable[[Sequence[Bell]], Awaitable[None]]:
             if isinstance(bell, EventsAppended):
                 runtime.hub.appended(bell)
                 continue
+            if isinstance(bell, RunReady) and runtime.role == "worker":
+                runtime.works.pool.ring()
             runtime.tasks.start(_ring(runtime, bell), "bell")
 
     return ring

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, TypeVar
 from uuid import UUID
@@ -320,6 +320,8 @@ class Attempt:
 
     async def _stop(self, unit: Unit, ending: Ending) -> Run:
         """Leave the run failed, cancelled or waiting, with a history that can go on."""
+        if ending.to == "cancelled":
+            ending = replace(ending, reason=(await self._held(unit)).status_reason or ending.reason)
         run = await self._move(unit, ending, **self._progress())
         closing: list[ModelMessage] = []
         if ending.to != "waiting":

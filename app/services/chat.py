@@ -1,6 +1,7 @@
 """A chat turn: written as a run, executed in this very process when nothing is before it, and waited for."""
 
 import asyncio
+import contextlib
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -100,24 +101,23 @@ def _order(chat: Chat, principal: Principal, conversation: Conversation, wanted:
 
 async def answer(chat: Chat, run: Run) -> Turn:
     """Wait until the run ends or waits for a person, at most the configured time, and tell what it came to."""
-    if run.status not in TERMINAL:
-        try:
-            async with asyncio.timeout(chat.wait_seconds):
-                await _ended(chat, run)
-        except TimeoutError:
-            pass
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(chat.wait_seconds):
+            return await _settled(chat, run)
     return await look(chat, run)
 
 
-async def _ended(chat: Chat, run: Run) -> None:
+async def _settled(chat: Chat, run: Run) -> Turn:
     execution = chat.executor.execution(run.id)
     if execution is not None:
         await execution.ended.wait()
-        if execution.run.status in TERMINAL or execution.run.status == "waiting":
-            return
-    stops = TERMINAL_EVENTS | {"run.waiting"}
-    async for _ in follow(chat.database, chat.hub, run.workspace_id, run.id, ends_on=stops):
-        pass
+    while True:
+        turn = await look(chat, run)
+        if turn.run.status in TERMINAL or turn.run.status == "waiting":
+            return turn
+        stops = TERMINAL_EVENTS | {"run.waiting"}
+        async for _ in follow(chat.database, chat.hub, run.workspace_id, run.id, turn.run.last_seq, ends_on=stops):
+            pass
 
 
 async def look(chat: Chat, run: Run) -> Turn:

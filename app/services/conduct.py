@@ -190,8 +190,9 @@ class Conduct:
         return asked
 
     def _cancelled(self) -> Ending:
-        reason = self._attempt.run.status_reason or "cancelled_by_request"
-        return Ending("cancelled", reason, "The run was cancelled while it was running.", text=self._partial())
+        return Ending(
+            "cancelled", "cancelled_by_request", "The run was cancelled while it was running.", text=self._partial()
+        )
 
     def _failed(self, error: Exception) -> Ending:
         run = self._attempt.run

@@ -2,14 +2,14 @@
 
 from uuid import UUID
 
+import pytest
+
 from app.models.errors import Conflict
 from app.models.identity import Principal
 from app.models.ids import new_id
 from app.runtime import Runtime
 from app.services import chat, messages
 from app.services.chat import Say, Turn
-
-import pytest
 
 
 async def new_conversation(runtime: Runtime, owner: Principal) -> UUID:

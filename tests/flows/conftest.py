@@ -1,0 +1,136 @@
+"""A scripted provider and a receiver of effects beside the runtime, and the verbs that flow tests share."""
+
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import UUID
+
+import pytest
+from support.ledger import check_history
+from support.loopback import Loopback
+from support.model_server import model_server, script
+from support.receiver import receiver
+
+from app.config import load_settings
+from app.database.stores.entries import ConversationLog
+from app.models.approval import Approval, DecisionIn
+from app.models.conversation import Entry
+from app.models.identity import Principal
+from app.models.ids import new_id
+from app.models.run import OnBusy, Run, ToolCall
+from app.runtime import Runtime, open_runtime
+from app.services import approvals, chat, intake, users
+from app.services.chat import Say, Turn
+
+
+@pytest.fixture(scope="session")
+def model() -> Iterator[Loopback]:
+    """The scripted OpenAI-compatible server."""
+    with model_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def far_end() -> Iterator[Loopback]:
+    """The receiver of effects."""
+    with receiver() as server:
+        yield server
+
+
+@dataclass
+class Desk:
+    """One workspace's runtime and what tests do with it."""
+
+    runtime: Runtime
+    owner: Principal
+    far_end: Loopback
+
+    async def conversation(self, *, query: str = "", approval: str = "allow", idempotent: bool = False) -> UUID:
+        """A conversation whose agent may post to the receiver."""
+        target = {"name": "hook", "url": f"{self.far_end.url}/hook?{query}", "approval": approval}
+        async with self.runtime.database.begin(self.owner.workspace_id) as unit:
+            row = await unit.conversations.add(
+                {
+                    "id": new_id(),
+                    "user_id": self.owner.user_id,
+                    "pattern": "chatbot",
+                    "agent": "assistant",
+                    "targets": [{**target, "idempotent": idempotent}],
+                }
+            )
+        return row.id
+
+    async def say(
+        self,
+        conversation_id: UUID,
+        *steps: dict[str, Any],
+        mark: str = "",
+        on_busy: OnBusy = "reject",
+        stream: bool = False,
+    ) -> Run:
+        """Begin a scripted turn."""
+        wanted = Say(script(*steps, mark=mark, say="go"), stream=stream, on_busy=on_busy)
+        run, _ = await chat.say(self.runtime.works.chat, self.owner, conversation_id, wanted, None)
+        return run
+
+    async def answer(self, run: Run) -> Turn:
+        """Wait for what a turn comes to."""
+        return await chat.answer(self.runtime.works.chat, run)
+
+    async def cancel(self, run_id: UUID) -> Run:
+        """Ask a run to stop."""
+        async with self.runtime.database.begin(self.owner.workspace_id) as unit:
+            return await intake.cancel(unit, run_id)
+
+    async def retry(self, run_id: UUID) -> Run:
+        """Try a run again."""
+        async with self.runtime.database.begin(self.owner.workspace_id) as unit:
+            return await intake.retry(unit, run_id, self.owner.id)
+
+    async def decide(self, approval_id: UUID, decision: str, **more: Any) -> Approval:
+        """Decide an approval."""
+        wanted = DecisionIn.model_validate({"decision": decision, **more})
+        async with self.runtime.database.begin(self.owner.workspace_id) as unit:
+            return await approvals.decide(unit, self.owner, approval_id, wanted)
+
+    async def journal(self, run_id: UUID) -> list[ToolCall]:
+        """The run's tool calls."""
+        async with self.runtime.database.begin(self.owner.workspace_id) as unit:
+            return await unit.journal.of_run(run_id)
+
+    async def entries(self, conversation_id: UUID) -> list[Entry]:
+        """The conversation's log, checked to be one that a provider accepts."""
+        async with self.runtime.database.begin(self.owner.workspace_id) as unit:
+            found = await ConversationLog(unit.connection, unit.workspace_id).entries(conversation_id)
+        check_history([entry.message for entry in found])
+        return found
+
+
+OpenDesk = Callable[..., AbstractAsyncContextManager[Desk]]
+
+
+@pytest.fixture
+async def desk(
+    database_url: str, redis_url: str, tmp_path: Path, model: Loopback, far_end: Loopback
+) -> AsyncGenerator[Desk]:
+    """A runtime on the scripted provider."""
+    settings = load_settings(
+        environ={
+            "DATABASE_URL": database_url,
+            "REDIS_URL": redis_url,
+            "SIXLANE_DATA": str(tmp_path),
+            "SIXLANE_LEASE_SECONDS": "3",
+            "SIXLANE_SHUTDOWN_SECONDS": "1",
+            "SIXLANE_CHAT_WAIT_SECONDS": "30",
+            "OPENAI_API_KEY": "test",
+            "OPENAI_BASE_URL": f"{model.url}/v1",
+            "DEFAULT_MODEL": "openai:scripted",
+            "OUTBOUND_ALLOW_HOSTS": urlsplit(far_end.url).netloc,
+        },
+        files=[],
+    )
+    async with open_runtime(settings, "worker") as runtime:
+        yield Desk(runtime, await users.local_owner(runtime.database), far_end)
