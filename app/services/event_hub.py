@@ -36,6 +36,11 @@ class Writer(Protocol):
         """Whether no further event will come."""
         ...
 
+    @property
+    def shown(self) -> int:
+        """The number of the last event that may be seen."""
+        ...
+
     def frames_after(self, seq: int) -> list[Frame]:
         """Events that may be seen and that no commit holds yet."""
         ...
@@ -115,6 +120,14 @@ class EventHub:
         """Hear the run over the bus, unless its executor is in this process."""
         if run_id not in self._writers:
             await self.bus.watch(run_id)
+
+    def all_since(self, run_id: UUID, after: int) -> list[Frame] | None:
+        """Every event after `after`, if the run's executor is here and still has them all in memory."""
+        writer = self._writers.get(run_id)
+        if writer is None or writer.shown < after:
+            return None
+        frames = writer.frames_after(after)
+        return frames if len(frames) == writer.shown - after else None
 
     async def uncommitted(self, run_id: UUID, after: int) -> list[Frame]:
         """Events after `after` that the ledger may not have yet; none when the bus is away."""

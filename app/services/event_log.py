@@ -56,7 +56,7 @@ class EventLog:
         self._hub = hub
         self._next = next_seq
         self._uncommitted: list[Frame] = list(adopted)
-        self._shown = next_seq - 1
+        self.shown = next_seq - 1
         self._taken = False
         self._held_from: int | None = None
         self._later: list[tuple[str, Mapping[str, Any]]] = []
@@ -138,7 +138,7 @@ class EventLog:
         self._taken, self._held_from = False, None
         stored = [one for one in self._uncommitted if one.seq <= batch.last_seq]
         self._uncommitted = self._uncommitted[len(stored) :]
-        self._show([one for one in stored if one.seq > self._shown])
+        self._show([one for one in stored if one.seq > self.shown])
         self._show_due()
         self._add_later()
 
@@ -166,7 +166,7 @@ class EventLog:
 
     def frames_after(self, seq: int) -> list[Frame]:
         """Events that may be seen and that no commit holds yet."""
-        return [one for one in self._uncommitted if seq < one.seq <= self._shown]
+        return [one for one in self._uncommitted if seq < one.seq <= self.shown]
 
     def publication(self) -> Publication | None:
         """What the bus has not got yet."""
@@ -210,7 +210,7 @@ class EventLog:
             self._later.append((type_, payload))
             return
         self._encode(type_, payload)
-        if len(self._uncommitted) <= MOST_UNCOMMITTED and self._shown == self._next - 2:
+        if len(self._uncommitted) <= MOST_UNCOMMITTED and self.shown == self._next - 2:
             self._show(self._uncommitted[-1:])
 
     def _encode(self, type_: str, payload: Mapping[str, Any]) -> None:
@@ -218,11 +218,11 @@ class EventLog:
         self._next += 1
 
     def _show_due(self) -> None:
-        self._show([one for one in self._uncommitted[:MOST_UNCOMMITTED] if one.seq > self._shown])
+        self._show([one for one in self._uncommitted[:MOST_UNCOMMITTED] if one.seq > self.shown])
 
     def _show(self, frames: list[Frame]) -> None:
         if frames:
-            self._shown = frames[-1].seq
+            self.shown = frames[-1].seq
             self._unpublished += frames
             self._hub.written(self, frames)
 

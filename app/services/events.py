@@ -39,19 +39,17 @@ async def follow(
     run_id: UUID,
     after: int = 0,
     *,
-    fresh: bool = False,
     ends_on: frozenset[str] = TERMINAL_EVENTS,
 ) -> AsyncGenerator[list[Frame]]:
     """Events of a run with a number above `after`, each once and in order, until one of `ends_on` or the run's end.
 
     Yields an empty list when there is nothing new for a while, so that the caller can say that it is alive. Ends
-    early when this process stops. With `fresh` the run was just born here, so that there is nothing to look up.
-    Works in any process, with the bus or, a second later, without.
+    early when this process stops. Works in any process, with the bus or, a second later, without.
     """
     with hub.feed(run_id) as feed:
         follower = _Follower(database, hub, workspace_id, run_id, after, ends_on)
-        if not fresh:
-            yield await follower.catch_up()
+        here = hub.all_since(run_id, after)
+        yield await follower.catch_up() if here is None else follower.read(here)
         while not (follower.ended or hub.closing):
             frames = follower.read(await feed.take(TICK_SECONDS if hub.bus.connected else DEAF_SECONDS))
             if frames:
