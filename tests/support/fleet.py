@@ -1,0 +1,244 @@
+"""A fleet of real processes (API, worker, scheduler) on one ledger, to be killed, frozen and started again.
+
+Each process is forked from a server that has imported the product, so that a start costs a tenth of a second and not
+four: everything else, from reading the environment to the last signal, is that process' own. None outlives the tests.
+"""
+
+import asyncio
+import atexit
+import contextlib
+import ctypes
+import json
+import multiprocessing
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+import httpx
+from support.loopback import Loopback, bind
+from support.model_server import model_server_process
+from support.programs import clean_environment
+from support.receiver import receiver_process
+
+from app.database.connection import Database
+from app.models.errors import Unavailable
+
+Role = Literal["api", "worker", "scheduler"]
+READY_SECONDS = 30.0
+LEASE_SECONDS = 3.0
+_PRELOADED = ["app.cli", "app.main", "app.workers.task_worker", "app.workers.scheduler", "app.agents.registry"]
+_PRELOADED += ["app.services.chat", "app.agents.llm", "uvicorn.loops.auto", "uvicorn.protocols.http.auto"]
+
+_forks = multiprocessing.get_context("forkserver")
+_forks.set_forkserver_preload([__name__, *_PRELOADED])
+
+
+def _become(role: Role, arguments: list[str], environment: Mapping[str, str], log: str) -> None:
+    """What the forked child does: its own group, its own environment, its own log, then the command line."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: with the server of forks, that is with the tests
+    os.setsid()
+    os.environ.clear()
+    os.environ.update(environment)
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    for standard in (1, 2):
+        os.dup2(descriptor, standard)
+    from app.cli import cli
+
+    try:
+        cli([role, *arguments], prog_name="sixlane")
+    finally:
+        atexit._run_exitfuncs()  # as any other process does at its end; a forked one would not
+
+
+@dataclass(eq=False)
+class Member:
+    """One process of the fleet. `ready` is false from a blow until it was started again and answers."""
+
+    role: Role
+    name: str
+    process: ForkServerProcess
+    log: Path
+    port: int | None = None
+    ready: bool = False
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        assert self.process.pid is not None
+        return self.process.pid
+
+    @property
+    def url(self) -> str:
+        """Where an API process answers."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def exit_code(self) -> int | None:
+        """How it ended (a signal as its negative number), or None while it lives."""
+        return self.process.exitcode
+
+
+class Fleet:
+    """Starts, kills and watches processes that share `environment`. Ends only what it started."""
+
+    def __init__(self, database_url: str, folder: Path, environment: Mapping[str, str]) -> None:
+        self.members: list[Member] = []
+        self.fallen: list[Member] = []
+        self.database = Database(database_url, pool_size=4)
+        self._folder = folder
+        self._environment = clean_environment(**environment)
+        self._http = httpx.AsyncClient(timeout=5)
+        self._count = 0
+
+    def of(self, role: Role) -> list[Member]:
+        """The processes of a role that are ready."""
+        return [member for member in self.members if member.role == role and member.ready]
+
+    async def start(self, role: Role, **environment: str) -> Member:
+        """Start one process and return when it is ready for work."""
+        self._count += 1
+        name = f"{role}-{self._count}"
+        log = self._folder / f"{name}.log"
+        port = _free_port() if role == "api" else None
+        arguments = ["--port", str(port)] if port else []
+        process = _forks.Process(
+            target=_become, args=(role, arguments, {**self._environment, **environment}, str(log)), name=name
+        )
+        await asyncio.to_thread(process.start)
+        member = Member(role, name, process, log, port)
+        self.members.append(member)
+        await self._until(lambda: self._answers(member), f"{name} to be ready", READY_SECONDS, member)
+        member.ready = True
+        return member
+
+    def kill(self, member: Member) -> float:
+        """SIGKILL. Returns the Unix time of the blow."""
+        member.ready = False
+        self.members.remove(member)
+        self.fallen.append(member)
+        at = time.time()
+        os.kill(member.pid, signal.SIGKILL)
+        return at
+
+    def freeze(self, member: Member) -> None:
+        """SIGSTOP: it keeps its connections and does nothing."""
+        member.ready = False
+        os.kill(member.pid, signal.SIGSTOP)
+
+    def thaw(self, member: Member) -> None:
+        """SIGCONT."""
+        os.kill(member.pid, signal.SIGCONT)
+        member.ready = True
+
+    async def stop(self, member: Member, seconds: float = 30) -> int:
+        """SIGTERM, and how it ended."""
+        member.ready = False
+        os.kill(member.pid, signal.SIGTERM)
+        await asyncio.to_thread(member.process.join, seconds)
+        assert member.exit_code is not None, f"{member.name} did not end within {seconds} s\n{self.report()}"
+        self.members.remove(member)
+        return member.exit_code
+
+    async def process_id(self, member: Member) -> str:
+        """The name under which a process holds leases."""
+        async with self.database.across() as unit:
+            return next(row.id for row in await unit.processes.present() if row.pid == member.pid)
+
+    def gone(self) -> list[str]:
+        """Processes that ended and that nobody killed or stopped."""
+        return [f"{one.name} ended with {one.exit_code}" for one in self.members if one.exit_code is not None]
+
+    def report(self) -> str:
+        """What went wrong, by the processes' logs."""
+        told = [f"{one.name}: exit code {one.exit_code}" for one in (*self.fallen, *self.members)]
+        for member in (*self.fallen, *self.members):
+            told += [f"{member.name} {line}" for line in self.grave(member)[-8:]]
+        return "\n".join(told)
+
+    def grave(self, member: Member) -> list[str]:
+        """The lines of a process' log that are errors, tracebacks included."""
+        lines = member.log.read_text(errors="replace").splitlines() if member.log.exists() else []
+        return [line for line in lines if not line.startswith("{") or json.loads(line).get("level") == "error"]
+
+    async def close(self) -> None:
+        """End what still runs: asked first, then killed."""
+        for member in self.members:
+            if member.exit_code is None:
+                os.kill(member.pid, signal.SIGCONT)
+                os.kill(member.pid, signal.SIGTERM)
+        deadline = time.monotonic() + 12
+        for member in self.members:
+            await asyncio.to_thread(member.process.join, max(deadline - time.monotonic(), 0.1))
+            if member.exit_code is None:
+                os.kill(member.pid, signal.SIGKILL)
+        await self._http.aclose()
+        await self.database.close()
+
+    async def _answers(self, member: Member) -> bool:
+        try:
+            if member.role == "api":
+                return (await self._http.get(f"{member.url}/health/ready")).status_code == 200
+            async with self.database.across() as unit:
+                return any(row.pid == member.pid for row in await unit.processes.present())
+        except (httpx.TransportError, Unavailable):
+            return False
+
+    async def _until(
+        self, condition: Callable[[], Awaitable[object]], what: str, seconds: float, member: Member
+    ) -> None:
+        deadline = time.monotonic() + seconds
+        while not await condition():
+            tail = member.log.read_text(errors="replace")[-3000:] if member.log.exists() else ""
+            assert member.exit_code is None, f"{member.name} ended with {member.exit_code}:\n{tail}"
+            assert time.monotonic() < deadline, f"waited {seconds} s for {what}:\n{tail}"
+            await asyncio.sleep(0.02)
+
+
+def _free_port() -> int:
+    with bind() as sock:
+        return sock.getsockname()[1]
+
+
+@dataclass(frozen=True)
+class Theatre:
+    """A fleet with the world around it: a scripted model provider and a receiver of effects."""
+
+    fleet: Fleet
+    model: Loopback
+    receiver: Loopback
+
+
+@contextlib.asynccontextmanager
+async def theatre(database_url: str, redis_url: str, folder: Path, **environment: str) -> AsyncGenerator[Theatre]:
+    """Yield an empty fleet and its world; tell what the processes logged when the block fails."""
+    with model_server_process() as model, receiver_process() as receiver:
+        variables: dict[str, Any] = {
+            "DATABASE_URL": database_url,
+            "REDIS_URL": redis_url,
+            "SIXLANE_DATA": str(folder / "data"),
+            "SIXLANE_LEASE_SECONDS": str(LEASE_SECONDS),
+            "SIXLANE_SHUTDOWN_SECONDS": "2",
+            "SIXLANE_CAP_USER_BACKGROUND": "0",
+            "SIXLANE_MAX_ATTEMPTS": "60",
+            "SIXLANE_LOG_FORMAT": "json",
+            "OPENAI_API_KEY": "scripted-key",
+            "OPENAI_BASE_URL": f"{model.url}/v1",
+            "DEFAULT_MODEL": "openai:scripted",
+            "OUTBOUND_ALLOW_HOSTS": urlsplit(receiver.url).netloc,
+        }
+        fleet = Fleet(database_url, folder, variables | environment)
+        try:
+            yield Theatre(fleet, model, receiver)
+        except BaseException as error:
+            error.add_note(fleet.report())
+            raise
+        finally:
+            await fleet.close()
