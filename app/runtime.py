@@ -24,7 +24,7 @@ from app.integrations.logs import configure_logging
 from app.integrations.metrics import Metrics
 from app.integrations.queue import Doorbell
 from app.models.bells import Bell, CancelAsked, EventsAppended, RunReady
-from app.models.errors import Unavailable
+from app.models.errors import SettingError, Unavailable
 from app.models.ids import new_id
 from app.services.event_hub import EventHub
 
@@ -157,6 +157,7 @@ async def open_runtime(settings: Settings, role: Role, metrics: Metrics | None =
             executors.append(runtime.works.executor)
         database.set_ringer(_ringer(runtime))
         _begin(runtime)
+        _warm_up(runtime)
         # A full collection would otherwise walk everything that was imported: 50 ms in which nothing is served.
         gc.collect()
         gc.freeze()
@@ -283,6 +284,20 @@ def _begin(runtime: Runtime) -> None:
     runtime.tasks.start(_keep_leases(runtime.workshop.executor), "leases")
     if runtime.role == "worker":
         runtime.tasks.start(runtime.workshop.pool.run(), "claims")
+
+
+def _warm_up(runtime: Runtime) -> None:
+    """Load what the first run would wait for: the provider's client and the price list."""
+    if runtime.workshop is None:
+        return
+    from app.agents.prices import price_known
+
+    models = runtime.workshop.models
+    try:
+        models.resolve()
+    except SettingError as error:
+        log.warning("model.not_configured", reason=str(error))
+    price_known(models.default.model)
 
 
 async def _keep_leases(executor: "Executor") -> None:

@@ -108,7 +108,7 @@ class PatientRedis(ArqRedis):
         super().__init__(redis_pool(url or "redis://localhost:6379"), serialize, deserialize, queue_name)
         self.away = False
         self._deaf = False
-        self._retry_at = 0.0
+        self._retry_at = 0.0 if url else float("inf")  # without an address there is nobody to ask yet
 
     def point_to(self, url: str) -> None:
         """Use another server from now on (its address may be known only after the worker was made)."""

@@ -16,8 +16,9 @@ from app.database.connection import Database
 from app.integrations.metrics import Metrics
 from app.models.errors import LeaseLost, Unavailable
 from app.models.run import TERMINAL, Run
-from app.services.attempt import Attempt, Ending
+from app.services.attempt import Attempt
 from app.services.conduct import Conduct, Workshop
+from app.services.ending import Ending
 from app.services.event_hub import EventHub
 from app.services.event_log import EventLog
 

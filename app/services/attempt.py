@@ -2,8 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field, replace
-from decimal import Decimal
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -17,62 +15,19 @@ from app.database.connection import Database
 from app.database.stores.entries import ConversationLog
 from app.database.unit import Unit
 from app.models.approval import Approval
-from app.models.bells import RunReady
 from app.models.errors import LeaseLost, Unavailable
 from app.models.frames import EventBatch
 from app.models.ids import new_id
-from app.models.run import Run, RunStatus, ToolCall, Usage, WaitingOn
+from app.models.run import Run, ToolCall
 from app.services import history
+from app.services.ending import Ending, Told, run_usage, usage_document
 from app.services.event_log import EventLog
-from app.services.intake import release_next
+from app.services.leaving import leave, seq_of
 
 T = TypeVar("T")
-Told = tuple[str, dict[str, Any]]
-"""An event by type and payload."""
 
-APPROVAL_DAYS = 14
 PERSIST_SECONDS = 60.0
 """How long a finished step is held in memory while the database is away, before the attempt gives up."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ending:
-    """How an attempt leaves its run: the state, the reason, and what goes with it."""
-
-    to: RunStatus
-    reason: str | None = None
-    detail: str | None = None
-    text: str | None = None
-    data: Any = None
-    deferred: DeferredToolRequests | None = None
-    available_in: float | None = None
-    counts: bool = True
-    approvals: Sequence[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
-
-
-def usage_document(usage: RunUsage, seconds: float, *, unpriced: bool) -> dict[str, Any]:
-    """Usage of a run as the ledger keeps it; `cost_usd` is null where a price is not known."""
-    return {
-        "requests": usage.requests,
-        "tool_calls": usage.tool_calls,
-        "input_tokens": usage.input_tokens,
-        "output_tokens": usage.output_tokens,
-        "total_tokens": usage.total_tokens,
-        "cost_usd": str(usage.cost) if usage.cost is not None and not unpriced else None,
-        "seconds": round(seconds, 3),
-    }
-
-
-def run_usage(document: dict[str, Any]) -> RunUsage:
-    """The usage that a run had when it was last written."""
-    cost = document.get("cost_usd")
-    return RunUsage(
-        requests=document.get("requests", 0),
-        tool_calls=document.get("tool_calls", 0),
-        input_tokens=document.get("input_tokens", 0),
-        output_tokens=document.get("output_tokens", 0),
-        cost=Decimal(cost) if cost is not None else None,
-    )
 
 
 class Attempt:
@@ -198,7 +153,7 @@ class Attempt:
         """Write `started` under the fence before an effect begins. False when the run was asked to stop."""
 
         async def write(unit: Unit) -> bool:
-            run = await self._held(unit)
+            run = await self.held(unit)
             if run.cancel_requested_at is not None:
                 return False
             if known is not None:
@@ -224,7 +179,7 @@ class Attempt:
         """Write what became of a call, under the fence."""
 
         async def write(unit: Unit) -> None:
-            run = await self._held(unit)
+            run = await self.held(unit)
             if spec.effect == "write":
                 await unit.journal.finish(run.id, step, part.tool_call_id, status=status, result=result)
                 return
@@ -247,7 +202,7 @@ class Attempt:
         """Settle a call that an earlier attempt had started."""
 
         async def write(unit: Unit) -> None:
-            run = await self._held(unit)
+            run = await self.held(unit)
             await unit.journal.finish(run.id, call.step, call.tool_call_id, status=status, result=result)
 
         await self._persist(write)
@@ -258,13 +213,13 @@ class Attempt:
             self.events.emit("message.completed", text=response.text, message_id=None)
 
         async def write(unit: Unit) -> tuple[Run, ConversationRecord]:
-            batch = self._take()
+            batch = self.take()
             await unit.conversations.lock(self.run.conversation_id)
-            run = await unit.runs.checkpoint(self.run.id, self.run.fence, **self._progress(), **_seq(batch))
+            run = await unit.runs.checkpoint(self.run.id, self.run.fence, **self.progress(), **seq_of(batch))
             if run is None:
                 raise LeaseLost
-            record = await self._append(unit, self.new_messages(), [new_id() for _ in self.new_messages()], None)
-            await self._store(unit, batch)
+            record = await self.append(unit, self.new_messages(), [new_id() for _ in self.new_messages()], None)
+            await self.store(unit, batch)
             return run, record
 
         self.run, self.record = await self._persist(write, done=self._checkpointed)
@@ -275,112 +230,19 @@ class Attempt:
 
         async def write(unit: Unit) -> Run:
             await unit.conversations.lock(self.run.conversation_id)
-            if ending.to == "queued":
-                return await self._hand_back(unit, ending)
-            if ending.to == "completed":
-                return await self._complete(unit, ending)
-            return await self._stop(unit, ending)
+            return await leave(self, unit, ending)
 
         self.run = await self._persist(write, done=self._left)
         return self.run
 
-    async def _complete(self, unit: Unit, ending: Ending) -> Run:
-        """The way of most runs, in as few statements as it takes."""
-        ids = [new_id() for _ in self.new_messages()]
-        entry_id = ids[-1] if ids else None
-        progress = self._progress()
-        outcome = {"result": {"text": ending.text, "data": ending.data}, "usage": public_usage(progress["usage"])}
-        batch = self._take(
-            ("message.completed", {"message_id": entry_id, "text": ending.text or ""}),
-            ("run.completed", {**outcome, "message_id": entry_id}),
-        )
-        run = await self._move(unit, ending, **progress, **_seq(batch))
-        await self._append(unit, self.new_messages(), ids, None)
-        await unit.runs.record_result(run.id, text=ending.text, data=ending.data, error=None, entry_id=entry_id)
-        await self._store(unit, batch)
-        await release_next(unit, run.conversation_id)
-        return run
-
-    async def _hand_back(self, unit: Unit, ending: Ending) -> Run:
-        """Queue the run again at its last checkpoint: for a retry, or because this process stops."""
-        values: dict[str, Any] = {"usage": {**self.run.usage, "seconds": round(self.seconds, 3)}}
-        if not ending.counts:
-            values["attempt"] = self.run.attempt - 1
-        run = await self._move(unit, ending, **values)
-        last: Told
-        if ending.reason is None:
-            last = ("run.queued", {"waiting_on": []})
-        else:
-            waiting = WaitingOn(type="retry", until=run.available_at, detail=ending.detail)
-            await unit.runs.wait_for(run.id, [waiting.model_dump(mode="json", exclude_none=True)])
-            last = ("run.retrying", {"until": run.available_at, "reason": ending.reason, "detail": ending.detail})
-        await self._store_late(unit, last)
-        unit.ring(RunReady(run.id, run.lane))
-        return run
-
-    async def _stop(self, unit: Unit, ending: Ending) -> Run:
-        """Leave the run failed, cancelled or waiting, with a history that can go on."""
-        if ending.to == "cancelled":
-            ending = replace(ending, reason=(await self._held(unit)).status_reason or ending.reason)
-        run = await self._move(unit, ending, **self._progress())
-        closing: list[ModelMessage] = []
-        if ending.to != "waiting":
-            await unit.journal.close(run.id, "unknown")
-            nothing_new = not self.new_messages()
-            journal = await unit.journal.of_run(run.id)
-            closing = history.close(self.messages, journal, self.prompt if nothing_new else None)
-        messages = [*self.new_messages(), *closing]
-        await self._append(unit, messages, [new_id() for _ in messages], ending.deferred)
-        if ending.to == "waiting":
-            await self._store_late(unit, *await self._ask(unit, run, ending))
-            return run
-        error = {"code": ending.reason, "detail": ending.detail}
-        await unit.runs.record_result(run.id, text=ending.text, data=ending.data, error=error, entry_id=None)
-        outcome = {"result": {"text": ending.text, "data": ending.data}, "usage": public_usage(run.usage)}
-        told = {"status_reason": ending.reason, "detail": ending.detail}
-        await self._store_late(unit, (f"run.{ending.to}", {**outcome, **told}))
-        await release_next(unit, run.conversation_id)
-        return run
-
-    async def _move(self, unit: Unit, ending: Ending, **values: Any) -> Run:
-        run = await unit.runs.transition(
-            self.run.id,
-            ("running",),
-            ending.to,
-            fence=self.run.fence,
-            available_in=ending.available_in,
-            status_reason=ending.reason,
-            status_detail=ending.detail,
-            **values,
-        )
-        if run is None:
-            raise LeaseLost
-        return run
-
-    async def _ask(self, unit: Unit, run: Run, ending: Ending) -> list[Told]:
-        """Write the approvals that the run waits for; returns the events that tell of them."""
-        asked: list[Approval] = []
-        for values in ending.approvals:
-            about = {"id": new_id(), "run_id": run.id, "conversation_id": run.conversation_id, "user_id": run.user_id}
-            asked.append(await unit.approvals.ask({**about, **values}, days=APPROVAL_DAYS))
-        ids = [approval.id for approval in asked]
-        waiting = WaitingOn(type="approval", approval_ids=ids, until=asked[0].expires_at)
-        await unit.runs.wait_for(run.id, [waiting.model_dump(mode="json", exclude_none=True)])
-        shown = ("kind", "tool", "tool_call_id", "arguments", "expires_at")
-        requested = [
-            ("approval.requested", {"approval_id": one.id, **{name: getattr(one, name) for name in shown}})
-            for one in asked
-        ]
-        return [*requested, ("run.waiting", {"approval_ids": ids})]
-
-    def _progress(self) -> dict[str, Any]:
+    def progress(self) -> dict[str, Any]:
         return {
             "checkpoints": self.run.checkpoints + 1,
             "usage": usage_document(self.usage, self.seconds, unpriced=self.unpriced),
             "taint": sorted(self.tainted),
         }
 
-    async def _append(
+    async def append(
         self, unit: Unit, messages: Sequence[ModelMessage], ids: Sequence[UUID], deferred: DeferredToolRequests | None
     ) -> ConversationRecord:
         log = ConversationLog(unit.connection, unit.workspace_id, run_id=self.run.id)
@@ -395,22 +257,22 @@ class Attempt:
 
     # Events go with the commits that are made anyway
 
-    def _take(self, *last: Told) -> EventBatch | None:
+    def take(self, *last: Told) -> EventBatch | None:
         self._batch = self.events.take(*last)
         return self._batch
 
-    async def _store(self, unit: Unit, batch: EventBatch | None) -> None:
+    async def store(self, unit: Unit, batch: EventBatch | None) -> None:
         if batch is not None:
             await unit.events.add(self.run.id, batch)
 
-    async def _store_late(self, unit: Unit, *last: Told) -> None:
+    async def store_late(self, unit: Unit, *last: Told) -> None:
         """Store events that could only be told once other rows were written."""
-        batch = self._take(*last)
-        await self._store(unit, batch)
+        batch = self.take(*last)
+        await self.store(unit, batch)
         if batch is not None:
             await unit.runs.reached(self.run.id, batch.last_seq)
 
-    async def _held(self, unit: Unit) -> Run:
+    async def held(self, unit: Unit) -> Run:
         run = await unit.runs.hold(self.run.id, self.run.fence)
         if run is None:
             raise LeaseLost
@@ -457,14 +319,3 @@ class Attempt:
     async def _left(self, unit: Unit) -> Run | None:
         run = await unit.runs.get(self.run.id)
         return run if run is not None and run.fence == self.run.fence and run.status != "running" else None
-
-
-def _seq(batch: EventBatch | None) -> dict[str, int]:
-    return {"last_seq": batch.last_seq} if batch is not None else {}
-
-
-def public_usage(document: dict[str, Any]) -> dict[str, Any]:
-    """Usage as clients see it."""
-    return Usage.model_validate({key: document.get(key) for key in Usage.model_fields if key in document}).model_dump(
-        mode="json"
-    )

@@ -29,8 +29,9 @@ from app.agents.text import clean
 from app.database.connection import Database
 from app.models.errors import LeaseLost, Unavailable
 from app.models.run import Limits, Run
-from app.services.attempt import Attempt, Ending
+from app.services.attempt import Attempt
 from app.services.definitions import definition_of
+from app.services.ending import Ending
 from app.services.history import step_of
 from app.services.journal import Journal
 from app.services.notes import Notes

@@ -1,0 +1,129 @@
+"""Leaving a run: what an attempt writes in its last commit, one way per kind of ending."""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from pydantic_ai.messages import ModelMessage
+
+from app.database.unit import Unit
+from app.models.approval import Approval
+from app.models.bells import RunReady
+from app.models.errors import LeaseLost
+from app.models.frames import EventBatch
+from app.models.ids import new_id
+from app.models.run import Run, WaitingOn
+from app.services import history
+from app.services.ending import Ending, Told, public_usage
+from app.services.intake import release_next
+
+if TYPE_CHECKING:
+    from app.services.attempt import Attempt
+
+APPROVAL_DAYS = 14
+
+
+async def leave(attempt: "Attempt", unit: Unit, ending: Ending) -> Run:
+    """Write the ending in the unit; the conversation is locked. Raises LeaseLost."""
+    if ending.to == "queued":
+        return await _hand_back(attempt, unit, ending)
+    if ending.to == "completed":
+        return await _complete(attempt, unit, ending)
+    return await _stop(attempt, unit, ending)
+
+
+async def _complete(attempt: "Attempt", unit: Unit, ending: Ending) -> Run:
+    """The way of most runs, in as few statements as it takes."""
+    ids = [new_id() for _ in attempt.new_messages()]
+    entry_id = ids[-1] if ids else None
+    progress = attempt.progress()
+    outcome = {"result": {"text": ending.text, "data": ending.data}, "usage": public_usage(progress["usage"])}
+    batch = attempt.take(
+        ("message.completed", {"message_id": entry_id, "text": ending.text or ""}),
+        ("run.completed", {**outcome, "message_id": entry_id}),
+    )
+    run = await _move(attempt, unit, ending, **progress, **seq_of(batch))
+    await attempt.append(unit, attempt.new_messages(), ids, None)
+    await unit.runs.record_result(run.id, text=ending.text, data=ending.data, error=None, entry_id=entry_id)
+    await attempt.store(unit, batch)
+    await release_next(unit, run.conversation_id)
+    return run
+
+
+async def _hand_back(attempt: "Attempt", unit: Unit, ending: Ending) -> Run:
+    """Queue the run again at its last checkpoint: for a retry, or because this process stops."""
+    values: dict[str, Any] = {"usage": {**attempt.run.usage, "seconds": round(attempt.seconds, 3)}}
+    if not ending.counts:
+        values["attempt"] = attempt.run.attempt - 1
+    run = await _move(attempt, unit, ending, **values)
+    last: Told
+    if ending.reason is None:
+        last = ("run.queued", {"waiting_on": []})
+    else:
+        waiting = WaitingOn(type="retry", until=run.available_at, detail=ending.detail)
+        await unit.runs.wait_for(run.id, [waiting.model_dump(mode="json", exclude_none=True)])
+        last = ("run.retrying", {"until": run.available_at, "reason": ending.reason, "detail": ending.detail})
+    await attempt.store_late(unit, last)
+    unit.ring(RunReady(run.id, run.lane))
+    return run
+
+
+async def _stop(attempt: "Attempt", unit: Unit, ending: Ending) -> Run:
+    """Leave the run failed, cancelled or waiting, with a history that can go on."""
+    if ending.to == "cancelled":
+        ending = replace(ending, reason=(await attempt.held(unit)).status_reason or ending.reason)
+    run = await _move(attempt, unit, ending, **attempt.progress())
+    closing: list[ModelMessage] = []
+    if ending.to != "waiting":
+        await unit.journal.close(run.id, "unknown")
+        nothing_new = not attempt.new_messages()
+        journal = await unit.journal.of_run(run.id)
+        closing = history.close(attempt.messages, journal, attempt.prompt if nothing_new else None)
+    messages = [*attempt.new_messages(), *closing]
+    await attempt.append(unit, messages, [new_id() for _ in messages], ending.deferred)
+    if ending.to == "waiting":
+        await attempt.store_late(unit, *await _ask(unit, run, ending))
+        return run
+    error = {"code": ending.reason, "detail": ending.detail}
+    await unit.runs.record_result(run.id, text=ending.text, data=ending.data, error=error, entry_id=None)
+    outcome = {"result": {"text": ending.text, "data": ending.data}, "usage": public_usage(run.usage)}
+    told = {"status_reason": ending.reason, "detail": ending.detail}
+    await attempt.store_late(unit, (f"run.{ending.to}", {**outcome, **told}))
+    await release_next(unit, run.conversation_id)
+    return run
+
+
+async def _move(attempt: "Attempt", unit: Unit, ending: Ending, **values: Any) -> Run:
+    run = await unit.runs.transition(
+        attempt.run.id,
+        ("running",),
+        ending.to,
+        fence=attempt.run.fence,
+        available_in=ending.available_in,
+        status_reason=ending.reason,
+        status_detail=ending.detail,
+        **values,
+    )
+    if run is None:
+        raise LeaseLost
+    return run
+
+
+async def _ask(unit: Unit, run: Run, ending: Ending) -> list[Told]:
+    """Write the approvals that the run waits for; returns the events that tell of them."""
+    asked: list[Approval] = []
+    for values in ending.approvals:
+        about = {"id": new_id(), "run_id": run.id, "conversation_id": run.conversation_id, "user_id": run.user_id}
+        asked.append(await unit.approvals.ask({**about, **values}, days=APPROVAL_DAYS))
+    ids = [approval.id for approval in asked]
+    waiting = WaitingOn(type="approval", approval_ids=ids, until=asked[0].expires_at)
+    await unit.runs.wait_for(run.id, [waiting.model_dump(mode="json", exclude_none=True)])
+    shown = ("kind", "tool", "tool_call_id", "arguments", "expires_at")
+    requested = [
+        ("approval.requested", {"approval_id": one.id, **{name: getattr(one, name) for name in shown}}) for one in asked
+    ]
+    return [*requested, ("run.waiting", {"approval_ids": ids})]
+
+
+def seq_of(batch: EventBatch | None) -> dict[str, int]:
+    """The run's last number once the batch is stored, as a column's value."""
+    return {"last_seq": batch.last_seq} if batch is not None else {}
