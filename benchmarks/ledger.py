@@ -1,0 +1,90 @@
+"""What the database does for it: transactions and bytes of a turn, and a claim from a long queue."""
+
+import asyncio
+import time
+
+from sqlalchemy import text
+
+from app.database.connection import Database
+from app.database.stores.queue import LaneRoom
+from app.services.users import local_owner
+from benchmarks.turns import conversations, say, stretch
+from benchmarks.world import World
+
+QUEUED = 50_000
+OWNERS = 200
+
+_FILL = """
+WITH people AS (
+    INSERT INTO users (workspace_id, id, external_id)
+    SELECT :workspace, gen_random_uuid(), 'queued-' || n FROM generate_series(1, :owners) n RETURNING id
+), places AS (
+    INSERT INTO conversations (workspace_id, id, user_id, pattern, agent)
+    SELECT :workspace, gen_random_uuid(), p.id, 'delegation', 'delegate'
+      FROM people p, generate_series(1, :each) RETURNING id, user_id
+)
+INSERT INTO runs (workspace_id, id, conversation_id, user_id, pattern, agent, agent_version, model, lane, status,
+                  max_attempts, trigger, input, created_by)
+SELECT :workspace, gen_random_uuid(), id, user_id, 'delegation', 'delegate', '1', 'demo', :lane, 'queued', 3, 'api',
+       '{"prompt": "hi"}', 'bench' FROM places
+"""
+_TRANSACTIONS = text("SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()")
+_BYTES = text(
+    "SELECT sum(pg_total_relation_size(oid)) FROM pg_class "
+    "WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
+)
+
+
+async def _ask(database: Database, statement: object) -> int:
+    async with database.across() as unit:
+        return int((await unit.connection.execute(statement)).scalar_one())  # type: ignore[call-overload]
+
+
+async def _transactions(world: World) -> int:
+    # a session reports its counts at most once a second
+    await asyncio.sleep(1.3)
+    async with world.database.across() as unit:
+        await unit.connection.execute(text("SELECT pg_stat_clear_snapshot()"))
+        return int((await unit.connection.execute(_TRANSACTIONS)).scalar_one())
+
+
+async def per_turn(world: World, number: int) -> tuple[float, float]:
+    """Transactions of a turn without tools (reading ones too, the idle rate taken off), and KiB that it leaves."""
+    jobs = await conversations(world, 8)
+    before = await _transactions(world)
+    began = time.monotonic()
+    await asyncio.sleep(3)
+    idle = (await _transactions(world) - before) / (time.monotonic() - began)
+    before, size, began = await _transactions(world), await _ask(world.database, _BYTES), time.monotonic()
+    await stretch(
+        world, world.api, 8, [jobs[n % 8] for n in range(number)] if number < 8 else _rounds(jobs, number), say
+    )
+    after, seconds = await _transactions(world), time.monotonic() - began
+    grown = await _ask(world.database, _BYTES) - size
+    return (after - before - idle * seconds) / number, grown / number / 1024
+
+
+def _rounds(jobs: list[str], number: int) -> list[str]:
+    return [jobs[place % len(jobs)] for place in range(number)]
+
+
+async def fill_queue(database: Database, lane: str) -> None:
+    """Queue 50,000 runs of 200 users."""
+    owner = await local_owner(database)
+    async with database.across() as unit:
+        values = {"workspace": owner.workspace_id, "owners": OWNERS, "each": QUEUED // OWNERS, "lane": lane}
+        await unit.connection.execute(text(_FILL), values)
+        await unit.connection.execute(text("ANALYZE"))
+
+
+async def claims(database: Database, number: int, most: int = 1) -> float:
+    """The middle time of claims from the queue, in ms; each is a transaction of its own, commit counted."""
+    rooms = {"background": LaneRoom(slots=most, per_user=10, per_agent=0, per_workspace=0)}
+    times: list[float] = []
+    for _ in range(number):
+        began = time.perf_counter()
+        async with database.across() as unit:
+            claimed = await unit.queue.claim("bench", 600, most, rooms)
+        times.append(time.perf_counter() - began)
+        assert len(claimed) == most
+    return sorted(times)[number // 2] * 1e3
