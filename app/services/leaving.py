@@ -1,9 +1,12 @@
 """Leaving a run: what an attempt writes in its last commit, one way per kind of ending."""
 
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
+from uuid import UUID
 
 from pydantic_ai.messages import ModelMessage
+from pydantic_ai.tools import DeferredToolRequests
 
 from app.database.unit import Unit
 from app.models.approval import Approval
@@ -16,13 +19,57 @@ from app.services import history
 from app.services.ending import Ending, Told, public_usage
 from app.services.intake import release_next
 
-if TYPE_CHECKING:
-    from app.services.attempt import Attempt
-
 APPROVAL_DAYS = 14
 
 
-async def leave(attempt: "Attempt", unit: Unit, ending: Ending) -> Run:
+class Leaver(Protocol):
+    """What leaving needs of an attempt."""
+
+    run: Run
+    messages: list[ModelMessage]
+
+    @property
+    def prompt(self) -> str | None:
+        """The input, as long as it does not stand in the log."""
+        ...
+
+    @property
+    def seconds(self) -> float:
+        """How long the run has been executing."""
+        ...
+
+    def new_messages(self) -> list[ModelMessage]:
+        """Messages that are not in the log yet."""
+        ...
+
+    def progress(self) -> dict[str, Any]:
+        """The run's columns that move with every commit."""
+        ...
+
+    def take(self, *last: Told) -> EventBatch | None:
+        """Events for this commit."""
+        ...
+
+    async def append(
+        self, unit: Unit, messages: Sequence[ModelMessage], ids: Sequence[UUID], deferred: DeferredToolRequests | None
+    ) -> Any:
+        """Append to the log."""
+        ...
+
+    async def held(self, unit: Unit) -> Run:
+        """The run, if its lease still holds. Raises LeaseLost."""
+        ...
+
+    async def store(self, unit: Unit, batch: EventBatch | None) -> None:
+        """Store a batch of events."""
+        ...
+
+    async def store_late(self, unit: Unit, *last: Told) -> None:
+        """Store events that could only be told once other rows were written."""
+        ...
+
+
+async def leave(attempt: Leaver, unit: Unit, ending: Ending) -> Run:
     """Write the ending in the unit; the conversation is locked. Raises LeaseLost."""
     if ending.to == "queued":
         return await _hand_back(attempt, unit, ending)
@@ -31,7 +78,7 @@ async def leave(attempt: "Attempt", unit: Unit, ending: Ending) -> Run:
     return await _stop(attempt, unit, ending)
 
 
-async def _complete(attempt: "Attempt", unit: Unit, ending: Ending) -> Run:
+async def _complete(attempt: Leaver, unit: Unit, ending: Ending) -> Run:
     """The way of most runs, in as few statements as it takes."""
     ids = [new_id() for _ in attempt.new_messages()]
     entry_id = ids[-1] if ids else None
@@ -49,7 +96,7 @@ async def _complete(attempt: "Attempt", unit: Unit, ending: Ending) -> Run:
     return run
 
 
-async def _hand_back(attempt: "Attempt", unit: Unit, ending: Ending) -> Run:
+async def _hand_back(attempt: Leaver, unit: Unit, ending: Ending) -> Run:
     """Queue the run again at its last checkpoint: for a retry, or because this process stops."""
     values: dict[str, Any] = {"usage": {**attempt.run.usage, "seconds": round(attempt.seconds, 3)}}
     if not ending.counts:
@@ -67,7 +114,7 @@ async def _hand_back(attempt: "Attempt", unit: Unit, ending: Ending) -> Run:
     return run
 
 
-async def _stop(attempt: "Attempt", unit: Unit, ending: Ending) -> Run:
+async def _stop(attempt: Leaver, unit: Unit, ending: Ending) -> Run:
     """Leave the run failed, cancelled or waiting, with a history that can go on."""
     if ending.to == "cancelled":
         ending = replace(ending, reason=(await attempt.held(unit)).status_reason or ending.reason)
@@ -92,7 +139,7 @@ async def _stop(attempt: "Attempt", unit: Unit, ending: Ending) -> Run:
     return run
 
 
-async def _move(attempt: "Attempt", unit: Unit, ending: Ending, **values: Any) -> Run:
+async def _move(attempt: Leaver, unit: Unit, ending: Ending, **values: Any) -> Run:
     run = await unit.runs.transition(
         attempt.run.id,
         ("running",),
