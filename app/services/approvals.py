@@ -2,6 +2,7 @@
 
 from uuid import UUID
 
+from app.database.connection import Database
 from app.database.unit import Unit
 from app.models.approval import DECISIONS, Approval, ApprovalStatus, DecisionIn
 from app.models.errors import Conflict, InvalidInput, NotFound
@@ -79,6 +80,20 @@ def _too_late(row: Approval) -> Conflict:
         return Conflict("The run no longer waits for this approval.", code="approval_superseded")
     extra = {"decision": row.decision, "status": row.status, "decided_by": row.decided_by}
     return Conflict("The approval was decided already.", code="approval_already_decided", extra=extra)
+
+
+async def expire_due(database: Database, *, limit: int = 100) -> int:
+    """Expire what is overdue, in every workspace, each run in a unit of its own; how many approvals that were.
+
+    The clock of the upkeep calls this.
+    """
+    async with database.across() as across:
+        due = await across.directory.overdue_approvals(limit)
+    expired = 0
+    for workspace_id, run_id, conversation_id in due:
+        async with database.begin(workspace_id) as unit:
+            expired += len(await expire(unit, run_id, conversation_id))
+    return expired
 
 
 async def expire(unit: Unit, run_id: UUID, conversation_id: UUID) -> list[Approval]:

@@ -18,7 +18,9 @@ from app.services import keys
 ID = "0199f0c2-a1b2-7d6c-8f2b-6d0f4f1f0a11"
 
 
-def caller(app: FastAPI, *, peer: str | None = "127.0.0.1", host: str = "localhost", **headers: str) -> httpx.AsyncClient:
+def caller(
+    app: FastAPI, *, peer: str | None = "127.0.0.1", host: str = "localhost", **headers: str
+) -> httpx.AsyncClient:
     transport = httpx.ASGITransport(app, raise_app_exceptions=False, client=(peer or "", 5000))
     named = {name.replace("_", "-"): value.encode("latin-1") for name, value in headers.items()}
     return httpx.AsyncClient(transport=transport, base_url=f"http://{host}", headers=named, timeout=30)
@@ -62,30 +64,30 @@ async def test_the_owner_at_the_machine_needs_no_key(app: FastAPI) -> None:
         assert await status(app, peer=peer) == 200, peer
 
 
-@pytest.mark.parametrize(
-    "given",
-    [
-        {"peer": "192.0.2.7"},
-        {"peer": None},
-        {"host": "evil.example"},
-        {"host": "localhost.evil.example"},
-        {"host": "127.0.0.1.evil.example:8000"},
-        {"Forwarded": "for=192.0.2.7"},
-        {"X_Forwarded_For": "192.0.2.7"},
-        {"X_Forwarded_Host": "evil.example"},
-        {"CF_Connecting_IP": "192.0.2.7"},
-        {"CF_Ray": "1"},
-        {"Origin": "https://evil.example"},
-        {"Origin": "null"},
-        {"Origin": "http://localhost:3000"},
-        {"Origin": "https://localhost"},
-        {"Sec_Fetch_Site": "cross-site"},
-        {"Sec_Fetch_Site": "same-site"},
-        {"Sec_Fetch_Site": "none"},
-    ],
-)
-async def test_anything_but_the_owner_at_the_machine_needs_a_key(app: FastAPI, given: dict[str, Any]) -> None:
-    assert await status(app, **given) == 401
+STRANGERS: list[dict[str, Any]] = [
+    {"peer": "192.0.2.7"},
+    {"peer": None},
+    {"host": "evil.example"},
+    {"host": "localhost.evil.example"},
+    {"host": "127.0.0.1.evil.example:8000"},
+    {"Forwarded": "for=192.0.2.7"},
+    {"X_Forwarded_For": "192.0.2.7"},
+    {"X_Forwarded_Host": "evil.example"},
+    {"CF_Connecting_IP": "192.0.2.7"},
+    {"CF_Ray": "1"},
+    {"Origin": "https://evil.example"},
+    {"Origin": "null"},
+    {"Origin": "http://localhost:3000"},
+    {"Origin": "https://localhost"},
+    {"Sec_Fetch_Site": "cross-site"},
+    {"Sec_Fetch_Site": "same-site"},
+    {"Sec_Fetch_Site": "none"},
+]
+
+
+async def test_anything_but_the_owner_at_the_machine_needs_a_key(app: FastAPI) -> None:
+    for given in STRANGERS:
+        assert await status(app, **given) == 401, given
 
 
 async def test_pages_of_our_own_may_call(app: FastAPI) -> None:
@@ -169,30 +171,28 @@ async def test_keys_are_listed_without_their_secrets_and_note_their_use(app: Fas
     assert secret not in str(listed)
 
 
-@pytest.mark.parametrize(
-    ("method", "path", "scope"),
-    [
-        ("GET", "/conversations", "conversations:read"),
-        ("POST", "/conversations", "conversations:write"),
-        ("GET", "/tasks", "tasks:read"),
-        ("POST", "/tasks", "tasks:write"),
-        ("POST", f"/tasks/{ID}/execute", "tasks:run"),
-        ("GET", "/runs", "runs:read"),
-        ("POST", f"/runs/{ID}/cancel", "runs:cancel"),
-        ("GET", "/approvals", "approvals:read"),
-        ("POST", f"/approvals/{ID}/decision", "approvals:decide"),
-        ("GET", "/api-keys", "keys:manage"),
-    ],
-)
-async def test_a_missing_scope_is_named(app: FastAPI, method: str, path: str, scope: str) -> None:
-    others = [name for name in SCOPES if name != scope]
-    made = await make_key(app, scopes=others)
-    async with caller(app, X_Api_Key=made["key"]) as client:
-        # The scope is looked at before the body: this one could not be read.
-        answer = await client.request(method, path, content=b"{" if method == "POST" else None)
-    assert answer.status_code == 403
-    assert answer.json()["code"] == "missing_scope"
-    assert answer.json()["required_scope"] == scope
+SCOPED = [
+    ("GET", "/conversations", "conversations:read"),
+    ("POST", "/conversations", "conversations:write"),
+    ("GET", "/tasks", "tasks:read"),
+    ("POST", "/tasks", "tasks:write"),
+    ("POST", f"/tasks/{ID}/execute", "tasks:run"),
+    ("GET", "/runs", "runs:read"),
+    ("POST", f"/runs/{ID}/cancel", "runs:cancel"),
+    ("GET", "/approvals", "approvals:read"),
+    ("POST", f"/approvals/{ID}/decision", "approvals:decide"),
+    ("GET", "/api-keys", "keys:manage"),
+]
+
+
+async def test_a_missing_scope_is_named(app: FastAPI) -> None:
+    for method, path, scope in SCOPED:
+        made = await make_key(app, scopes=[name for name in SCOPES if name != scope])
+        async with caller(app, X_Api_Key=made["key"]) as client:
+            # The scope is looked at before the body: this one could not be read.
+            answer = await client.request(method, path, content=b"{" if method == "POST" else None)
+        assert (answer.status_code, answer.json()["code"]) == (403, "missing_scope")
+        assert answer.json()["required_scope"] == scope
 
 
 async def test_a_key_cannot_make_a_key_that_holds_more(app: FastAPI) -> None:

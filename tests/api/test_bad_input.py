@@ -58,9 +58,7 @@ async def test_bodies_that_are_refused(port: int) -> None:
 async def test_a_wrong_field_is_named_and_its_value_is_not_repeated(port: int) -> None:
     answer = await send(port, request("POST", "/conversations", JSON, body=b'{"title":{"secret":"hunter2"}}'))
     problem = checked(answer, 422, "invalid_input")
-    assert problem["errors"] == [
-        {"loc": "body.title", "msg": "Input should be a valid string", "type": "string_type"}
-    ]
+    assert problem["errors"] == [{"loc": "body.title", "msg": "Input should be a valid string", "type": "string_type"}]
     assert "hunter2" not in answer.body.decode()
 
 

@@ -183,8 +183,10 @@ async def test_a_task_pattern_or_an_unknown_agent_is_refused(client: httpx.Async
         ({"pattern_type": "dance"}, "unknown_pattern"),
         ({"agent": "nobody"}, "agent_not_found"),
         ({"targets": [{"name": "a", "url": "http://127.0.0.1:1/"}]}, "outbound_blocked"),
-        ({"targets": [{"name": "a", "url": "https://a.example/"}, {"name": "a", "url": "https://b.example/"}]},
-         "duplicate_target"),
+        (
+            {"targets": [{"name": "a", "url": "https://a.example/"}, {"name": "a", "url": "https://b.example/"}]},
+            "duplicate_target",
+        ),
     ):
         answer = await client.post("/conversations", json=body)
         assert answer.status_code == 422, answer.text

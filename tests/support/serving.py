@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import uvicorn
 from fastapi import FastAPI
-
 from support.loopback import bind
 
 

@@ -1,5 +1,6 @@
 """The strict JSON reader: what it lets through, what it refuses, and with which status."""
 
+import contextlib
 import json
 from typing import Any
 
@@ -26,10 +27,8 @@ def test_plain_json_is_read_as_it_stands(value: Any, escaped: bool) -> None:
 
 @given(st.binary(max_size=200))
 def test_any_bytes_are_read_or_refused(raw: bytes) -> None:
-    try:
+    with contextlib.suppress(BadRequest, InvalidInput):
         read_json(raw)
-    except AppError as refused:
-        assert refused.status in (400, 422)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What has to be found before a workspace is known: workspaces by name and API keys by id."""
+"""What has to be found before a workspace is known: workspaces by name and API keys by id; and what is overdue."""
 
 from datetime import datetime
 from uuid import UUID
@@ -7,7 +7,7 @@ from sqlalchemy import func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.database.models import api_keys, workspaces
+from app.database.models import api_keys, approvals, workspaces
 from app.database.rows import columns_of
 from app.models.identity import ApiKey, Workspace
 from app.models.ids import new_id
@@ -58,3 +58,13 @@ class DirectoryStore:
             .values(last_used_at=func.app_now())
         )
         await self._connection.execute(statement)
+
+    async def overdue_approvals(self, limit: int) -> list[tuple[UUID, UUID, UUID]]:
+        """Workspace, run and conversation of runs that still wait for an approval whose time is over."""
+        statement = (
+            select(approvals.c.workspace_id, approvals.c.run_id, approvals.c.conversation_id)
+            .where(approvals.c.status == "pending", approvals.c.expires_at <= func.app_now())
+            .distinct()
+            .limit(limit)
+        )
+        return [(row[0], row[1], row[2]) for row in await self._connection.execute(statement)]
