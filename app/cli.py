@@ -1,6 +1,7 @@
 """The command line. It imports late: each command loads what it runs and nothing else."""
 
 import asyncio
+import gc
 import json
 import os
 import sys
@@ -150,9 +151,14 @@ def api(
     import uvicorn
 
     settings = _checked(_settings(data=data, host=host, port=port))
+    gc.disable()  # loading makes hundreds of thousands of objects and no garbage: a tenth of the start
+    from app.main import create_app
+
+    application = create_app(settings)
+    gc.enable()
     server = uvicorn.Server(
         uvicorn.Config(
-            "app.main:app",
+            application,
             host=settings.server.host,
             port=settings.server.port,
             log_config=None,

@@ -64,8 +64,9 @@ def command_line(pid: int) -> str:
 
 
 def clean_environment() -> dict[str, str]:
-    """Return the few variables that a server needs: PGPORT and its like would change what we start."""
-    return {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "LC_ALL": "C", "TZ": "UTC"}
+    """Return the few variables that a server and its launcher need: PGPORT and its like would change what we start."""
+    kept = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH") if name in os.environ}
+    return {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"} | kept
 
 
 class ServerProcess:

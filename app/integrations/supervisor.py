@@ -54,7 +54,7 @@ class Supervised:
         failures = 0
         while not self._stopping.is_set():
             began = time.monotonic()
-            status = await self._run_once()
+            status = await self.once()
             if status == REFUSED:
                 raise ProgramRefused(f"{self.program.role} does not run with this configuration; see its lines above")
             if self._stopping.is_set():
@@ -65,6 +65,25 @@ class Supervised:
             self._say(self.program.role, f"{_ending(status)}; starting again in {pause:g} s")
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), pause)
+
+    async def once(self) -> int:
+        """Run it to its end, passing on what it says, and return its exit status."""
+        self._process = await asyncio.create_subprocess_exec(
+            *launcher(signal.SIGTERM, self.program.command),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            env=dict(self.program.environment),
+            pass_fds=self.program.descriptors,
+            start_new_session=True,  # Ctrl-C reaches us alone, and we end them in order
+        )
+        assert self._process.stdout is not None
+        self._changed()
+        try:
+            await self._pass_on(self._process.stdout)
+            return await self._process.wait()
+        finally:
+            self._changed()
 
     async def stop(self, grace_seconds: float) -> None:
         """Ask it to end and wait; after the grace it is killed."""
@@ -89,24 +108,6 @@ class Supervised:
             with contextlib.suppress(ProcessLookupError):
                 self._process.send_signal(number)
 
-    async def _run_once(self) -> int:
-        self._process = await asyncio.create_subprocess_exec(
-            *launcher(signal.SIGTERM, self.program.command),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            env=dict(self.program.environment),
-            pass_fds=self.program.descriptors,
-            start_new_session=True,  # Ctrl-C reaches us alone, and we end them in order
-        )
-        assert self._process.stdout is not None
-        self._changed()
-        try:
-            await self._pass_on(self._process.stdout)
-            return await self._process.wait()
-        finally:
-            self._changed()
-
     async def _pass_on(self, stream: asyncio.StreamReader) -> None:
         rest = b""
         while chunk := await stream.read(65_536):
@@ -118,37 +119,58 @@ class Supervised:
 
 
 class Tree:
-    """All programs of one `up`."""
+    """All programs of one `up`; `changed` is called whenever one starts or ends."""
 
-    def __init__(self, programs: Sequence[Program], say: Say, changed: Callable[["Tree"], None]) -> None:
-        self.members = [Supervised(program, say, lambda: changed(self)) for program in programs]
+    def __init__(self, say: Say, changed: Callable[["Tree"], None]) -> None:
+        self._say = say
+        self._changed = changed
+        self._members: list[Supervised] = []
         self._tasks: list[asyncio.Task[None]] = []
+        self._refused: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def start(self, program: Program) -> None:
+        """Keep a program running until `stop`."""
+        task = asyncio.create_task(self._member(program).keep(), name=program.role)
+        task.add_done_callback(self._ended)
+        self._tasks.append(task)
+
+    async def run_once(self, program: Program) -> int:
+        """Run a program to its end and return its exit status."""
+        return await self._member(program).once()
+
+    async def refused(self) -> None:
+        """Wait until a program will not run, and raise what stopped it."""
+        await asyncio.shield(self._refused)
 
     def processes(self) -> list[dict[str, str | int]]:
         """Return role, pid and port of those that run."""
         rows: list[dict[str, str | int]] = []
-        for member in self.members:
+        for member in self._members:
             if member.pid is not None:
                 port = {"port": member.program.port} if member.program.port else {}
                 rows.append({"role": member.program.role, "pid": member.pid, **port})
         return rows
 
-    async def keep(self) -> None:
-        """Keep all of them running until `stop`. Raise ProgramRefused as soon as one refuses."""
-        self._tasks = [asyncio.create_task(member.keep()) for member in self.members]
-        done, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_EXCEPTION)
-        for task in done:
-            task.result()
-
     async def stop(self, grace_seconds: float) -> None:
         """End all of them side by side, each within the grace, and pass on their last words."""
-        await asyncio.gather(*(member.stop(grace_seconds) for member in self.members))
+        await asyncio.gather(*(member.stop(grace_seconds) for member in self._members))
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._refused.cancel()
 
     def kill(self) -> None:
         """End all of them at once."""
-        for member in self.members:
+        for member in self._members:
             member.kill()
+
+    def _member(self, program: Program) -> Supervised:
+        member = Supervised(program, self._say, lambda: self._changed(self))
+        self._members.append(member)
+        return member
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not self._refused.done():
+            self._refused.set_exception(error)
 
 
 def _ending(status: int) -> str:

@@ -15,12 +15,10 @@ from app.integrations.embedded import StoreSettings, attached_stores
 from app.integrations.standing import Process, Standing, forget_standing, up_lock, write_standing
 from app.integrations.supervisor import Program, Say, Tree
 from app.models.errors import SettingError
-from app.services import schema
 
 GRACE_SECONDS = 40.0
 READY_SECONDS = 60.0
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-ROLES = ("api", "worker", "scheduler")
 
 
 class AlreadyUp(Exception):
@@ -57,8 +55,7 @@ async def up(order: UpOrder, say: Say, ready: Callable[[Standing], None]) -> Non
             port = listener.getsockname()[1]
             if order.port not in (0, port):
                 say("up", f"port {order.port} is taken; using {port} instead")
-            async with attached_stores(order.stores) as urls:
-                await schema.upgrade(urls.database_url)
+            async with attached_stores(order.stores):
                 await _run_tree(order, listener, say, ready, stop)
     except asyncio.CancelledError:
         if not stop.asked.is_set():
@@ -78,24 +75,37 @@ async def _run_tree(
         own: Process = {"role": "up", "pid": os.getpid()}
         return Standing(url, order.stores.data, [own, *tree.processes()])
 
-    tree = Tree(programs(order.environment, listener), say, lambda tree: write_standing(standing(tree)))
-    stop.tree = tree
-    keeping = asyncio.create_task(tree.keep())
+    async def start() -> None:
+        await _start_programs(tree, order, listener)
+        ready(standing(tree))
+
+    tree = stop.tree = Tree(say, lambda tree: write_standing(standing(tree)))
+    starting, refused = asyncio.create_task(start()), asyncio.create_task(tree.refused())
     stopping = asyncio.create_task(stop.asked.wait())
-    answering = asyncio.create_task(_answers(order.host, port))
     try:
-        await asyncio.wait({keeping, stopping, answering}, return_when=asyncio.FIRST_COMPLETED)
-        if answering.done():
-            answering.result()
-            ready(standing(tree))
-        await asyncio.wait({keeping, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({starting, refused, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if starting.done():
+            starting.result()
+            await asyncio.wait({refused, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if refused.done():
+            refused.result()
     finally:
-        answering.cancel()
-        stopping.cancel()
+        for task in (starting, refused, stopping):
+            task.cancel()
         listener.close()
         say("up", "stopping")
         await tree.stop(GRACE_SECONDS)
-    await keeping
+
+
+async def _start_programs(tree: Tree, order: UpOrder, listener: socket.socket) -> None:
+    """Start the API beside the migrations (it loads for longer than they take), and the others once it answers."""
+    every = programs(order.environment, listener)
+    tree.start(every["api"])
+    if status := await tree.run_once(every["migrate"]):
+        raise NotReady(f"the migrations ended with status {status}; see their lines above")
+    await _answers(order.host, listener.getsockname()[1])
+    tree.start(every["worker"])
+    tree.start(every["scheduler"])
 
 
 class _Stop:
@@ -126,27 +136,17 @@ class _Stop:
         self.asked.set()
 
 
-def programs(environment: Mapping[str, str], listener: socket.socket) -> list[Program]:
-    """Return the programs of the tree; the API inherits the listening socket, so that callers wait out its restarts."""
-    port = listener.getsockname()[1]
+def programs(environment: Mapping[str, str], listener: socket.socket) -> dict[str, Program]:
+    """Return the programs by role; the API inherits the listening socket, so that callers wait out its restarts."""
+    port, descriptor = listener.getsockname()[1], listener.fileno()
     # the product's own folder first and the current one never: another project's `app` must not be taken for ours
     path = os.pathsep.join(part for part in (str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH")) if part)
     ours = {"PYTHONPATH": path, "PYTHONUNBUFFERED": "1", "SIXLANE_PORT": str(port)}
+    variables = {**os.environ, **environment, **ours}
     command = [sys.executable, "-P", "-m", "app.cli"]
-    rows: list[Program] = []
-    for role in ROLES:
-        inherited = (listener.fileno(),) if role == "api" else ()
-        extra = ["--fd", str(listener.fileno())] if role == "api" else []
-        rows.append(
-            Program(
-                role,
-                [*command, role, *extra],
-                environment={**os.environ, **environment, **ours},
-                descriptors=inherited,
-                port=port if role == "api" else None,
-            )
-        )
-    return rows
+    every = {role: Program(role, [*command, role], variables) for role in ("migrate", "worker", "scheduler")}
+    every["api"] = Program("api", [*command, "api", "--fd", str(descriptor)], variables, (descriptor,), port)
+    return every
 
 
 def listening_socket(host: str, port: int, asked: bool) -> socket.socket:

@@ -120,7 +120,7 @@ async def test_private_and_with_a_password(data: Path) -> None:
         await redis.aclose()
         redis = Redis.from_url(urls.redis_url, decode_responses=True)
         wanted = {"appendonly": "yes", "appendfsync": "everysec", "maxmemory-policy": "noeviction", "port": "0"}
-        assert wanted.items() <= (await redis.config_get(*wanted)).items()
+        assert wanted.items() <= (await redis.config_get(*wanted)).items()  # pyright: ignore[reportArgumentType]
         await redis.aclose()
         text = " ".join(command_line(pid) for pid in pids(data).values())
         assert not any(secret.read_text() in text for secret in (data / "secrets").iterdir())
