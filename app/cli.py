@@ -40,6 +40,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 def main() -> None:
     """Run the command line."""
+    if sys.platform == "win32":
+        sys.exit("Sixlane does not run on Windows itself; use WSL2 or Docker.")
     cli()
 
 

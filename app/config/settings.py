@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 import platformdirs
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 
@@ -13,6 +13,11 @@ def _split(value: object) -> object:
     return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
 
+def _absolute(path: Path) -> Path:
+    return path.expanduser().absolute()  # it is passed on to processes that may stand elsewhere
+
+
+Folder = Annotated[Path, AfterValidator(_absolute)]
 CommaList = Annotated[tuple[str, ...], BeforeValidator(_split)]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 Count = Annotated[int, Field(ge=1, le=100_000)]
@@ -132,7 +137,7 @@ class Settings(BaseSettings):
     )
 
     env: Literal["local", "production"] = Field(default="local", alias="SIXLANE_ENV")
-    data: Path = Field(default_factory=default_data_folder, alias="SIXLANE_DATA")
+    data: Folder = Field(default_factory=default_data_folder, alias="SIXLANE_DATA")
     server: ServerSettings = Field(default_factory=ServerSettings)
     database: DatabaseSettings = Field(default_factory=DatabaseSettings)
     redis: RedisSettings = Field(default_factory=RedisSettings)

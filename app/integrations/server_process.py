@@ -13,6 +13,8 @@ from typing import Protocol
 START_SECONDS = 60.0
 START_ATTEMPTS = 4
 POLL_SECONDS = 0.01
+LOG_BYTES = 10_000_000
+"""A longer log is put aside at the next start; the one put aside before goes."""
 _STOP_LADDER = ((signal.SIGQUIT, 3.0), (signal.SIGKILL, 3.0))
 
 
@@ -95,6 +97,8 @@ class ServerProcess:
 
     def _spawn(self) -> None:
         self.server.log.parent.mkdir(parents=True, exist_ok=True)
+        if self.server.log.exists() and self.server.log.stat().st_size > LOG_BYTES:
+            self.server.log.replace(self.server.log.with_suffix(".log.1"))
         with self.server.log.open("ab") as log:
             # a session of its own: Ctrl-C in a terminal must not reach it before those that use it
             self._process = subprocess.Popen(  # noqa: S603  (our own binaries, no shell)

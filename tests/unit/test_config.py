@@ -143,6 +143,13 @@ def test_a_mistyped_variable_is_pointed_out() -> None:
     )
 
 
+def test_the_data_folder_is_absolute(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/home/me")
+    assert load(SIXLANE_DATA="here").data == tmp_path / "here"
+    assert load(SIXLANE_DATA="~/there").data == Path("/home/me/there")
+
+
 def test_settings_are_frozen() -> None:
     settings: Any = load()
     with pytest.raises(ValueError, match="frozen"):
