@@ -1,0 +1,73 @@
+"""The README is executed as it stands: its console transcripts and its Python examples, against `sixlane up`."""
+
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+from support.programs import ROOT, SIXLANE, Running, clean_environment
+
+pytestmark = pytest.mark.xdist_group("up")
+
+README = (ROOT / "README.md").read_text()
+CONSOLE = re.findall(r"```console\n(.*?)```", README, re.DOTALL)
+PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def place() -> Generator[tuple[str, Path]]:
+    """A running server's host and port, and the folder that the reader works in."""
+    with tempfile.TemporaryDirectory(prefix="sl-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        command = [*SIXLANE, "up", "--data", str(folder / "data"), "--port", "0"]
+        with Running(command, cwd=folder, environment=clean_environment()) as up:
+            up.wait_for("Sixlane is ready")
+            found = re.search(r"API\s+http://(\S+)", up.text)
+            assert found is not None
+            yield found.group(1), folder
+
+
+def steps(block: str) -> list[tuple[str, str]]:
+    """Commands of a transcript, each with the output that it shows."""
+    found: list[tuple[str, str]] = []
+    for line in block.splitlines():
+        if line.startswith("$ "):
+            found.append((line[2:], ""))
+        else:
+            command, shown = found[-1]
+            found[-1] = (command, f"{shown}{line}\n")
+    return found
+
+
+def pattern(shown: str) -> str:
+    """A regular expression for an output in which `…` stands for anything."""
+    return r".*?".join(re.escape(part) for part in shown.strip().split("…"))
+
+
+def test_the_transcripts_are_true(place: tuple[str, Path]) -> None:
+    host, folder = place
+    transcript = [step for block in CONSOLE for step in steps(block)]
+    assert len(transcript) >= 7
+    mark = "=====8<====="
+    lines = [f"{command.replace('localhost:8000', host)}\necho; echo '{mark}'" for command, _ in transcript]
+    done = subprocess.run(
+        ["bash", "-c", "\n".join(lines)], cwd=folder, capture_output=True, text=True, timeout=90, check=True
+    )
+    outputs = done.stdout.split(mark)[:-1]
+    assert len(outputs) == len(transcript)
+    for (command, shown), output in zip(transcript, outputs, strict=True):
+        assert re.fullmatch(pattern(shown), output.strip(), re.DOTALL), f"$ {command}\n{output}"
+
+
+@pytest.mark.parametrize("number", range(len(PYTHON)))
+def test_the_examples_run(place: tuple[str, Path], number: int) -> None:
+    host, folder = place
+    code = PYTHON[number].replace("localhost:8000", host)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert "'id'" in done.stdout
+    assert not done.stderr
