@@ -64,6 +64,8 @@ class ModelServer:
             await self._own_door(scope, send)
             return
         raw = await read_body(receive)
+        if not raw:
+            return  # the client left before it had asked
         if self._ready and b"SCRIPT:" not in raw:
             await self._plain(protocol, raw, send)
         else:

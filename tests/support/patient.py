@@ -1,4 +1,4 @@
-"""A client as it should be written: any API process, the same Idempotency-Key until there is an answer, streams resumed."""
+"""A client as it should be: any API process, one Idempotency-Key until there is an answer, streams resumed."""
 
 import asyncio
 import itertools
@@ -44,13 +44,13 @@ class PatientClient:
         self._turn = itertools.count()
         self._http = httpx.AsyncClient(timeout=httpx.Timeout(30, connect=2), limits=httpx.Limits(max_connections=200))
 
-    async def close(self) -> None:
+    async def aclose(self) -> None:
         """Close every connection."""
         await self._http.aclose()
 
-    async def post(self, path: str, body: object, key: str | None = None) -> dict[str, Any]:
-        """POST until it is answered; the answer."""
-        return await self._ask("POST", path, body, {"Idempotency-Key": key} if key else {})
+    async def post(self, path: str, body: object, key: str | None = None, *, conflict: bool = False) -> dict[str, Any]:
+        """POST until it is answered; the answer. With `conflict`, 409 is an answer too."""
+        return await self._ask("POST", path, body, {"Idempotency-Key": key} if key else {}, conflict=conflict)
 
     async def get(self, path: str) -> dict[str, Any]:
         """GET until it is answered; the answer."""
@@ -99,7 +99,9 @@ class PatientClient:
         finally:
             await answer.aclose()
 
-    async def _ask(self, method: str, path: str, body: object, headers: dict[str, str]) -> dict[str, Any]:
+    async def _ask(
+        self, method: str, path: str, body: object, headers: dict[str, str], *, conflict: bool = False
+    ) -> dict[str, Any]:
         deadline = time.monotonic() + PATIENCE_SECONDS
         told = "no answer"
         while time.monotonic() < deadline:
@@ -115,9 +117,11 @@ class PatientClient:
                 told = answer.text
                 await asyncio.sleep(0.1)
                 continue
-            assert answer.is_success, f"{method} {path}: {answer.status_code} {answer.text}"
+            assert answer.is_success or (conflict and answer.status_code == 409), (
+                f"{method} {path}: {answer.status_code} {answer.text}"
+            )
             return answer.json()
-        raise AssertionError(f"{method} {path} was not answered within {PATIENCE_SECONDS} s: {told}")
+        raise TimeoutError(f"{method} {path} was not answered within {PATIENCE_SECONDS} s: {told}")
 
     async def _api(self) -> str:
         while not (apis := self._fleet.of("api")):

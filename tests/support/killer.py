@@ -1,0 +1,101 @@
+"""Kills processes of a fleet at chosen points of runs, starts them again, and remembers what each blow hit."""
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+from uuid import UUID
+
+from support.audit import Audit
+from support.fleet import Fleet, Member, Role, Theatre
+from support.load import HOLD_SECONDS
+
+Point = Literal["stream", "tool", "anywhere"]
+YOUNG_SECONDS = HOLD_SECONDS * 0.6
+_MOST_SECONDS = 30.0
+
+
+@dataclass
+class Blow:
+    """One kill: where it fell, and the runs (with fences) that the process held."""
+
+    point: Point
+    role: Role
+    at: float
+    owner: str
+    held: dict[UUID, int]
+    aim: str = ""
+
+
+@dataclass
+class Killer:
+    """Strikes `fleet` at points that `rng` chooses; at least one other process of the role is left alive."""
+
+    theatre: Theatre
+    audit: Audit
+    rng: random.Random
+    blows: list[Blow] = field(default_factory=list[Blow])
+    names: dict[str, Member] = field(default_factory=dict[str, Member])
+
+    @property
+    def fleet(self) -> Fleet:
+        """Whom it strikes."""
+        return self.theatre.fleet
+
+    async def start(self, role: Role) -> None:
+        """Start a process and learn under which name it holds leases."""
+        member = await self.fleet.start(role)
+        self.names[await self.fleet.process_id(member)] = member
+
+    async def strike(self, point: Point, *, target: str = "") -> None:
+        """Wait for the point, kill, and begin to start another process in its place."""
+        find: dict[Point, Callable[[], Awaitable[tuple[str, str] | None]]] = {
+            "stream": self._streaming,
+            "tool": lambda: self._in_tool(target),
+            "anywhere": self._anywhere,
+        }
+        deadline = time.monotonic() + _MOST_SECONDS
+        while (found := await find[point]()) is None:
+            assert time.monotonic() < deadline, f"no run came to the point {point} {target}"
+            await asyncio.sleep(0.02)
+        owner, aim = found
+        member = self.names[owner]
+        at = self.fleet.kill(member)
+        self.blows.append(Blow(point, member.role, at, owner, await self.audit.held_by(owner), aim))
+        await self.start(member.role)
+
+    async def _streaming(self) -> tuple[str, str] | None:
+        state = await asyncio.to_thread(self.theatre.model.state)
+        return await self._choose(
+            entry["marker"] for entry in state["in_flight"] if entry["stream"] and 1 <= entry["chunks"] <= 8
+        )
+
+    async def _in_tool(self, target: str) -> tuple[str, str] | None:
+        state = await asyncio.to_thread(self.theatre.receiver.state)
+        return await self._choose(
+            entry["marker"]
+            for entry in state["in_flight"]
+            if f".{target}." in entry["marker"] and state["now"] - entry["started"] < YOUNG_SECONDS
+        )
+
+    async def _choose(self, aims: Any) -> tuple[str, str] | None:
+        aims = list(aims)
+        self.rng.shuffle(aims)
+        for aim in aims:
+            holder = await self.audit.holder(aim.split(".")[0])
+            if holder is not None and self._may_fall(holder[2]):
+                return holder[2], aim
+        return None
+
+    async def _anywhere(self) -> tuple[str, str] | None:
+        await asyncio.sleep(self.rng.random())
+        owners = [owner for owner in self.names if self._may_fall(owner)]
+        return (self.rng.choice(owners), "") if owners else None
+
+    def _may_fall(self, owner: str) -> bool:
+        member = self.names.get(owner)
+        if member is None or not member.ready:
+            return False
+        return member.role == "scheduler" or len(self.fleet.of(member.role)) > 1
