@@ -15,11 +15,19 @@ SOCKET_FOLDER_BYTES = 90
 
 
 def private_folder(folder: Path, mode: int = 0o700) -> Path:
-    """Create the folder if it is missing, with this mode; a folder that exists and its parents keep theirs."""
-    if not folder.is_dir():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        folder.mkdir(exist_ok=True)
-        folder.chmod(mode)
+    """Create the folder if it is missing, with this mode; a folder that exists and its parents keep theirs.
+
+    Raise SettingError if that cannot be, or if nothing can be written there.
+    """
+    try:
+        if not folder.is_dir():
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(exist_ok=True)
+            folder.chmod(mode)
+    except OSError as error:
+        raise SettingError(f"SIXLANE_DATA: the folder {folder} cannot be made ({error.strerror})") from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise SettingError(f"SIXLANE_DATA: nothing can be written to {folder}")
     return folder
 
 

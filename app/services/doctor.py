@@ -1,6 +1,5 @@
 """What the doctor looks at: the data folder, the stores, and the schema in them."""
 
-import os
 from typing import NamedTuple
 
 from app.integrations.data_folder import private_folder
@@ -24,8 +23,10 @@ class Finding(NamedTuple):
 
 async def examine(settings: StoreSettings) -> list[Finding]:
     """Return what is well and what is not; embedded stores are started for it if they do not run."""
-    findings = [] if settings.database_url and settings.redis_url else [_data_folder(settings)]
+    findings: list[Finding] = []
     try:
+        if not (settings.database_url and settings.redis_url):
+            findings.append(Finding("SIXLANE_DATA", True, str(private_folder(settings.data)), ""))
         async with attached_stores(settings) as urls:
             findings += await _database(urls.database_url, embedded=settings.database_url is None)
             findings.append(await _redis(urls.redis_url))
@@ -35,17 +36,6 @@ async def examine(settings: StoreSettings) -> list[Finding]:
     except ServerFailed as error:
         findings.append(Finding("embedded stores", False, str(error), "read the log; 'sixlane reset' starts afresh"))
     return findings
-
-
-def _data_folder(settings: StoreSettings) -> Finding:
-    try:
-        private_folder(settings.data)
-    except OSError as error:
-        return Finding(
-            "SIXLANE_DATA", False, f"{settings.data}: {error.strerror}", "choose a folder that you can write"
-        )
-    ok = os.access(settings.data, os.W_OK | os.X_OK)
-    return Finding("SIXLANE_DATA", ok, str(settings.data), "choose a folder that you can write")
 
 
 async def _database(url: str, *, embedded: bool) -> list[Finding]:
