@@ -1,4 +1,8 @@
-"""The hub of one process: gives events to followers here at once, and carries them to and from the bus."""
+"""The hub of one process: carries events to the bus and from it, and to followers here.
+
+What no commit holds yet is on the bus before anyone sees it: whoever takes the run over finds there every event that
+was ever shown, so that no number is used twice. While the bus is away followers here see events at once.
+"""
 
 import asyncio
 import contextlib
@@ -17,6 +21,9 @@ from app.models.frames import Frame
 log = structlog.get_logger(__name__)
 
 WINDOW_SECONDS = 0.02
+BREATH_SECONDS = 0.004
+"""The least time between two trips to the bus; events that nobody follows here wait for a whole window."""
+
 AWAY_SECONDS = 0.5
 FEED_FRAMES = 4_000
 KEPT_ANNOUNCEMENTS = 1_000
@@ -51,6 +58,10 @@ class Writer(Protocol):
 
     def published(self, sent: Publication, end: Position | None) -> None:
         """The bus took it, or its stream ends elsewhere."""
+        ...
+
+    def unheard(self) -> None:
+        """The bus is away: show what was kept back for it."""
         ...
 
 
@@ -93,6 +104,7 @@ class EventHub:
     def __init__(self, bus: Bus, *, on_cancel: Callable[[UUID], None] | None = None) -> None:
         self.bus = bus
         self.closing = False
+        self.away = False
         self._on_cancel = on_cancel
         self._feeds: dict[UUID, list[Feed]] = {}
         self._writers: dict[UUID, Writer] = {}
@@ -100,6 +112,7 @@ class EventHub:
         self._tries: dict[int, int] = {}
         self._announced: list[Publication] = []
         self._work = asyncio.Event()
+        self._hurry = asyncio.Event()
         self._sending = asyncio.Lock()
 
     @contextlib.contextmanager
@@ -159,12 +172,13 @@ class EventHub:
             for feed in self._feeds.get(writer.run_id, ()):
                 feed.miss()
 
-    def written(self, writer: Writer, frames: Sequence[Frame]) -> None:
-        """Events of a writer of this process: to followers here now, to the bus soon."""
-        for feed in self._feeds.get(writer.run_id, ()):
-            feed.put(frames)
+    def offered(self, writer: Writer) -> bool:
+        """A writer of this process has events for the bus. False when it is away, so that nothing waits for it."""
         self._dirty[id(writer)] = writer
         self._work.set()
+        if writer.run_id in self._feeds:
+            self._hurry.set()
+        return not self.away
 
     def appended(self, bell: EventsAppended) -> None:
         """Committed events of somebody other than the run's executor."""
@@ -176,7 +190,7 @@ class EventHub:
     # What the bus says
 
     def heard(self, run_id: UUID, frames: Sequence[Frame]) -> None:
-        """Events of a run that is followed here."""
+        """Events of a run that may be followed here."""
         for feed in self._feeds.get(run_id, ()):
             feed.put(frames)
 
@@ -194,10 +208,17 @@ class EventHub:
     # To the bus
 
     async def publish(self) -> None:
-        """Carry events to the bus until cancelled: one round trip for all runs, at most one per window."""
+        """Carry events to the bus until cancelled: one round trip for all runs, and a pause."""
         while True:
             await self._work.wait()
-            await asyncio.sleep(WINDOW_SECONDS if await self.send() else AWAY_SECONDS)
+            self._hurry.clear()
+            if not await self.send():
+                await asyncio.sleep(AWAY_SECONDS)
+                continue
+            await asyncio.sleep(BREATH_SECONDS)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(WINDOW_SECONDS - BREATH_SECONDS):
+                    await self._hurry.wait()
 
     async def send(self) -> bool:
         """Send what is due now; False when the bus is away and it has to be tried again."""
@@ -212,8 +233,10 @@ class EventHub:
                 ends = await self.bus.publish([sent for _, sent in due], announced)
             except AWAY as error:
                 log.debug("not_published", runs=len(due), error=str(error))
+                self.away = True
                 self._keep([writer for writer, _ in due], announced)
                 return False
+            self.away = False
             for (writer, sent), end in zip(due, ends, strict=True):
                 self._tries.pop(id(writer), None)
                 writer.published(sent, end)
@@ -224,6 +247,8 @@ class EventHub:
 
     def _keep(self, writers: list[Writer], announced: list[Publication]) -> None:
         self._announced = (announced + self._announced)[-KEPT_ANNOUNCEMENTS:]
+        for writer in (*self._dirty.values(), *writers):
+            writer.unheard()
         for writer in writers:
             # The ledger has all events of a closed one; its followers find them there.
             tries = self._tries.get(id(writer), 0) + 1 if writer.closed else 0

@@ -41,8 +41,9 @@ async def append_events(unit: Unit, run: Run, events: Sequence[tuple[str, Mappin
 class EventLog:
     """The events of one attempt, numbered on from the run's `last_seq`.
 
-    `emit` shows an event at once, before it is stored: it must already be true. What becomes true only with a commit
-    (an end, a request for approval) is given to `take` and is shown after `committed`. Nothing here blocks.
+    `emit` shows an event before it is stored, as soon as the bus has it: it must already be true. What becomes true
+    only with a commit (an end, a request for approval) is given to `take` and is shown after `committed`. Nothing
+    here blocks.
     """
 
     def __init__(
@@ -57,6 +58,8 @@ class EventLog:
         self._next = next_seq
         self._uncommitted: list[Frame] = list(adopted)
         self.shown = next_seq - 1
+        self._offered = next_seq - 1
+        self._hidden: list[Frame] = []
         self._taken = False
         self._held_from: int | None = None
         self._later: list[tuple[str, Mapping[str, Any]]] = []
@@ -138,8 +141,9 @@ class EventLog:
         self._taken, self._held_from = False, None
         stored = [one for one in self._uncommitted if one.seq <= batch.last_seq]
         self._uncommitted = self._uncommitted[len(stored) :]
-        self._show([one for one in stored if one.seq > self.shown])
-        self._show_due()
+        self._offer([one for one in stored if one.seq > self._offered])
+        self._reveal(batch.last_seq)
+        self._offer_due()
         self._add_later()
 
     def rolled_back(self, batch: EventBatch | None) -> None:
@@ -181,13 +185,19 @@ class EventLog:
         if end is None:
             self._position = Position(self._fence, sent.frames[-1].seq)
             self._unpublished = [one for one in self._unpublished if one.seq > self._position.seq]
+            self._reveal(self._position.seq)
         elif end.fence > self._fence:
             self.superseded = True
             self._unpublished.clear()
+            self._hidden.clear()
         else:
             self._position = end
             known = {one.seq: one for one in (*self.frames_after(0), *self._unpublished)}
             self._unpublished = [known[seq] for seq in sorted(known) if seq > end.seq]
+
+    def unheard(self) -> None:
+        """The bus is away: show what was kept back for it."""
+        self._reveal(self._offered)
 
     # Within
 
@@ -210,21 +220,30 @@ class EventLog:
             self._later.append((type_, payload))
             return
         self._encode(type_, payload)
-        if len(self._uncommitted) <= MOST_UNCOMMITTED and self.shown == self._next - 2:
-            self._show(self._uncommitted[-1:])
+        if len(self._uncommitted) <= MOST_UNCOMMITTED and self._offered == self._next - 2:
+            self._offer(self._uncommitted[-1:])
 
     def _encode(self, type_: str, payload: Mapping[str, Any]) -> None:
         self._uncommitted.append(frame(self._head, self._next, type_, payload))
         self._next += 1
 
-    def _show_due(self) -> None:
-        self._show([one for one in self._uncommitted[:MOST_UNCOMMITTED] if one.seq > self.shown])
+    def _offer_due(self) -> None:
+        self._offer([one for one in self._uncommitted[:MOST_UNCOMMITTED] if one.seq > self._offered])
 
-    def _show(self, frames: list[Frame]) -> None:
+    def _offer(self, frames: list[Frame]) -> None:
         if frames:
-            self.shown = frames[-1].seq
+            self._offered = frames[-1].seq
             self._unpublished += frames
-            self._hub.written(self, frames)
+            self._hidden += frames
+            if not self._hub.offered(self):
+                self._reveal(self._offered)
+
+    def _reveal(self, seq: int) -> None:
+        frames = [one for one in self._hidden if one.seq <= seq]
+        if frames:
+            self._hidden = self._hidden[len(frames) :]
+            self.shown = frames[-1].seq
+            self._hub.heard(self.run_id, frames)
 
     def _add_later(self) -> None:
         later, self._later = self._later, []

@@ -20,9 +20,10 @@ NOBODY = "unix:///nowhere/valkey.sock"
 
 @pytest.fixture
 async def hub() -> AsyncIterator[EventHub]:
-    made = EventHub(Bus(NOBODY))
-    yield made
-    await made.bus.close()
+    hub = EventHub(Bus(NOBODY))
+    hub.away = True
+    yield hub
+    await hub.bus.close()
 
 
 def a_run(**values: Any) -> Run:
@@ -53,6 +54,37 @@ async def test_the_first_piece_of_text_is_shown_at_once_and_the_rest_together(hu
         await asyncio.sleep(0.05)
         log.delta("f")
         assert told(await feed.take(0)) == [(5, "f")]
+    log.close()
+
+
+async def test_what_the_bus_has_not_got_is_seen_by_nobody_until_it_is_away(hub: EventHub) -> None:
+    hub.away = False
+    log = made(hub)
+    with hub.feed(log.run_id) as feed:
+        log.emit("run.started")
+        sent = log.publication()
+        assert sent is not None
+        log.emit("usage.updated")
+        assert (told(await feed.take(0)), log.frames_after(0), log.shown) == ([], [], 0)
+        assert hub.all_since(log.run_id, 0) == []
+        log.published(sent, None)
+        assert told(await feed.take(0)) == [(1, "run.started")]
+        log.emit("tool.call")
+        assert not await hub.send()
+        assert told(await feed.take(0)) == [(2, "usage.updated"), (3, "tool.call")]
+        log.emit("tool.result")
+        assert told(await feed.take(0)) == [(4, "tool.result")]
+    log.close()
+
+
+async def test_what_is_stored_need_not_wait_for_the_bus(hub: EventHub) -> None:
+    hub.away = False
+    log = made(hub)
+    with hub.feed(log.run_id) as feed:
+        log.emit("run.started")
+        batch = log.take(("run.completed", {}))
+        log.committed(batch)
+        assert told(await feed.take(0)) == [(1, "run.started"), (2, "run.completed")]
     log.close()
 
 
