@@ -148,10 +148,13 @@ def api(
     fd: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Run the HTTP server alone."""
+    import signal
     import socket
 
     import uvicorn
 
+    # The server raises the signal that stopped it again: being asked to stop is no failure.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     settings = _checked(_settings(data=data, host=host, port=port))
     gc.disable()  # loading makes hundreds of thousands of objects and no garbage: a tenth of the start
     from app.main import create_app

@@ -10,7 +10,7 @@ from app.api.application import application
 from app.api.edge import EdgeOptions
 from app.config import Settings, load_settings
 from app.integrations.metrics import Metrics
-from app.runtime import open_runtime, set_up_logging
+from app.runtime import open_runtime, set_up_logging, winding_down_on_signals
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -23,7 +23,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         set_up_logging(chosen)
         async with open_runtime(chosen, "api", metrics) as runtime:
             app.state.runtime = runtime
-            yield
+            with winding_down_on_signals(runtime):
+                yield
 
     server = chosen.server
     options = EdgeOptions(

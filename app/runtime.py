@@ -4,9 +4,12 @@ import asyncio
 import contextlib
 import gc
 import os
+import signal
 import socket
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
+import threading
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Sequence
 from dataclasses import dataclass, replace
+from types import FrameType
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
 
@@ -16,6 +19,7 @@ from pydantic import SecretStr
 from app import __version__
 from app.config import Settings, choose_model, parse_key, parse_ring
 from app.database.connection import Database
+from app.database.stores.turns import Caps
 from app.integrations.bus import Bus
 from app.integrations.data_folder import secret
 from app.integrations.embedded import attached_stores
@@ -219,7 +223,9 @@ def _chat(runtime: Runtime, executor: "Executor", registry: "AgentRegistry", mod
         registry=registry,
         models=models,
         claimant=Claimant(
-            runtime.process_id, runs.lease_seconds, runs.cap_user_interactive, runs.cap_agent, runs.cap_workspace
+            runtime.process_id,
+            runs.lease_seconds,
+            Caps(runs.cap_user_interactive, runs.cap_agent, runs.cap_workspace),
         ),
         wait_seconds=runtime.settings.server.chat_wait_seconds,
     )
@@ -335,12 +341,40 @@ async def _report(runtime: Runtime) -> None:
         await asyncio.sleep(REPORT_SECONDS)
 
 
-async def _close(runtime: Runtime) -> None:
-    """Stop claiming, end the streams, give runs their time, hand the rest back, close the stores."""
+async def wind_down(runtime: Runtime) -> None:
+    """Stop claiming, let the streams go, give runs their time and hand the rest back. A second call waits too."""
     runtime.hub.close_feeds()
     if runtime.workshop is not None:
         runtime.workshop.pool.close()
         await runtime.workshop.executor.drain(runtime.settings.server.shutdown_seconds)
+
+
+@contextlib.contextmanager
+def winding_down_on_signals(runtime: Runtime) -> Generator[None]:
+    """Begin to wind down as soon as a signal asks the server to stop, and pass the signal on.
+
+    The server itself would first wait for its connections, and those wait for runs and streams.
+    """
+    loop = asyncio.get_running_loop()
+    before: dict[int, Any] = {}
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        loop.call_soon_threadsafe(lambda: runtime.tasks.start(wind_down(runtime), "wind-down"))
+        if callable(before[number]):
+            before[number](number, frame)
+
+    if threading.current_thread() is threading.main_thread():
+        before |= {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+async def _close(runtime: Runtime) -> None:
+    """Wind down, then close what is open, the stores last."""
+    await wind_down(runtime)
     with contextlib.suppress(Exception):
         async with runtime.database.across() as unit:
             await unit.processes.leave(runtime.process_id)

@@ -13,9 +13,10 @@ from app.agents.context import Outbound
 from app.agents.llm import ModelSource
 from app.agents.registry import AgentRegistry
 from app.database.connection import Database
+from app.database.stores.turns import OpenConversation
 from app.integrations.metrics import Metrics
 from app.models.errors import LeaseLost, Unavailable
-from app.models.run import TERMINAL, Run
+from app.models.run import TERMINAL, Run, RunResult
 from app.services.attempt import Attempt
 from app.services.conduct import Conduct, Workshop
 from app.services.ending import Ending
@@ -38,12 +39,16 @@ class ExecutorOptions:
 
 @dataclass(slots=True)
 class Execution:
-    """A run in this process: its task, and why it was told to stop."""
+    """A run in this process: its task, and why it was told to stop.
+
+    `leaving` is set while its last commit is made: from then on the fence alone decides whether the lease held.
+    """
 
     run: Run
     token: CancellationToken = field(default_factory=CancellationToken)
     task: "asyncio.Task[None] | None" = None
     stop: str | None = None
+    leaving: bool = False
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -83,9 +88,9 @@ class Executor:
             count[execution.run.lane] = count.get(execution.run.lane, 0) + 1
         return count
 
-    def start(self, run: Run) -> Execution:
-        """Begin to execute a run whose lease this process holds."""
-        execution = Execution(run)
+    def start(self, run: Run, opened: OpenConversation | None = None) -> Execution:
+        """Begin to execute a run whose lease this process holds, with its conversation if that is at hand."""
+        execution = Execution(run, opened)
         self._held[run.id] = execution
         execution.task = self._spawn(self._execute(execution), f"run:{run.id}")
         return execution
@@ -115,7 +120,8 @@ class Executor:
             if execution is None:
                 continue
             if run_id not in alive:
-                self._drop(execution)
+                if not execution.leaving:
+                    self._drop(execution)
             elif alive[run_id]:
                 self.cancel(run_id)
 
@@ -133,14 +139,13 @@ class Executor:
         tasks = [execution.task for execution in self._held.values() if execution.task is not None]
         if tasks:
             await asyncio.wait(tasks, timeout=seconds)
-        left = [execution for execution in self._held.values() if execution.task is not None]
-        for execution in left:
-            if execution.stop is None:
+        for execution in self._held.values():
+            if execution.stop is None and execution.task is not None:
                 execution.stop = "hand_back"
-            if execution.task is not None:
                 execution.task.cancel()
+        left = [execution.task for execution in self._held.values() if execution.task is not None]
         if left:
-            await asyncio.wait([execution.task for execution in left if execution.task is not None], timeout=10)
+            await asyncio.wait(left, timeout=10)
 
     def _drop(self, execution: Execution) -> None:
         execution.stop = "lost"
@@ -170,9 +175,11 @@ class Executor:
         run = execution.run
         events = await EventLog.open(run, self._hub, self._database)
         try:
-            attempt = Attempt(self._database, run, events)
+            attempt = Attempt(self._database, run, events, execution.opened)
             ending = await self._conduct(execution, attempt)
+            execution.leaving = True
             execution.run = await attempt.end(ending)
+            execution.result = attempt.result
             log.info("run.left", status=execution.run.status, reason=ending.reason, attempt=run.attempt)
             self._count(execution.run)
         finally:

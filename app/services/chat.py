@@ -61,9 +61,10 @@ async def say(
     Raises NotFound, and Conflict for a busy conversation or one with nothing to go on from.
     """
     async with chat.database.begin(principal.workspace_id) as unit:
-        conversation = await unit.conversations.lock(conversation_id)
-        if conversation is None:
+        opened = await unit.turns.open(conversation_id)
+        if opened is None:
             raise NotFound("There is no such conversation.", code="conversation_not_found")
+        conversation = opened.row
         users.check_visible(principal, conversation.user_id, "conversation")
         if wanted.prompt is None and conversation.head_id is None:
             raise Conflict("The conversation is empty; send a message first.", code="nothing_to_continue")
@@ -76,7 +77,7 @@ async def say(
             return found, True
         run = await submit(unit, order, conversation, on_busy=wanted.on_busy, claim_for=chat.claimant)
     if run.status == "running":
-        chat.executor.start(run)
+        chat.executor.start(run, opened)
     return run, False
 
 
@@ -111,9 +112,11 @@ async def _settled(chat: Chat, run: Run) -> Turn:
     execution = chat.executor.execution(run.id)
     if execution is not None:
         await execution.ended.wait()
+        if execution.result is not None:
+            return Turn(execution.run, execution.result, [])
     while True:
         turn = await look(chat, run)
-        if turn.run.status in TERMINAL or turn.run.status == "waiting":
+        if turn.run.status in TERMINAL or turn.run.status == "waiting" or chat.hub.closing:
             return turn
         stops = TERMINAL_EVENTS | {"run.waiting"}
         async for _ in follow(chat.database, chat.hub, run.workspace_id, run.id, turn.run.last_seq, ends_on=stops):

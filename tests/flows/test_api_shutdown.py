@@ -1,0 +1,61 @@
+"""An API process that is asked to stop: streams end with a word to come back, runs are handed back, nothing is lost."""
+
+import asyncio
+import os
+import signal
+import time
+from pathlib import Path
+
+import httpx
+from support.fleet import Fleet
+from support.loopback import Loopback
+from support.model_server import script
+
+
+async def test_sigterm_lets_streams_and_waiting_requests_go(
+    database_url: str, redis_url: str, tmp_path: Path, model: Loopback
+) -> None:
+    environment = {
+        "DATABASE_URL": database_url,
+        "REDIS_URL": redis_url,
+        "SIXLANE_LEASE_SECONDS": "3",
+        "SIXLANE_SHUTDOWN_SECONDS": "1",
+        "OPENAI_API_KEY": "test",
+        "OPENAI_BASE_URL": f"{model.url}/v1",
+        "DEFAULT_MODEL": "openai:scripted",
+    }
+    fleet = Fleet(database_url, tmp_path, environment)
+    try:
+        first, second = await fleet.start("api"), await fleet.start("api")
+        async with httpx.AsyncClient(timeout=40) as client:
+            ids = [(await client.post(f"{first.url}/conversations", json={})).json()["id"] for _ in range(2)]
+            hold = {"text": "slow", "hold_s": 30, "hold_after": 1, "times": 1}
+            streamed = asyncio.create_task(
+                client.post(
+                    f"{first.url}/conversations/{ids[0]}/messages",
+                    json={"message": script(hold, mark="down-stream"), "stream": True},
+                )
+            )
+            asked = asyncio.create_task(
+                client.post(
+                    f"{first.url}/conversations/{ids[1]}/messages", json={"message": script(hold, mark="down-json")}
+                )
+            )
+            for mark in ("down-stream", "down-json"):
+                await asyncio.to_thread(model.wait, f"marker={mark}&phase=holding")
+            began = time.monotonic()
+            os.kill(first.pid, signal.SIGTERM)
+            stream, answer = await streamed, await asked
+            assert await fleet.stop(first) == 0
+            assert time.monotonic() - began < 15
+            assert stream.text.rstrip().endswith("retry: 1000")
+            assert "run.completed" not in stream.text
+            assert (answer.status_code, answer.json()["status"]) == (202, "queued")
+            await fleet.start("worker")
+            for run_id in (answer.json()["run_id"], stream.headers["location"].rsplit("/", 1)[1]):
+                events = await client.get(f"{second.url}/runs/{run_id}/events")
+                assert "event: run.completed" in events.text
+                run = (await client.get(f"{second.url}/runs/{run_id}")).json()
+                assert (run["status"], run["attempt"], run["result"]) == ("completed", 1, "slow")
+    finally:
+        await fleet.close()
