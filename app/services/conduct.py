@@ -208,10 +208,12 @@ class Conduct:
         return Ending("queued", verdict.code, verdict.detail, available_in=backoff(run, verdict.retry_after))
 
     def _partial(self) -> str | None:
-        """What the model had said in this run, when it ends before it is done."""
-        new = self._attempt.new_messages()
-        texts = [message.text for message in new if isinstance(message, ModelResponse) and message.text]
-        return texts[-1] if texts else None
+        """What the model had said last in this run, over all its attempts, when it ends before it is done."""
+        own = f"{self._attempt.run.id}:"
+        for message in reversed(self._attempt.messages):
+            if isinstance(message, ModelResponse) and (message.run_id or "").startswith(own) and message.text:
+                return message.text
+        return None
 
 
 def backoff(run: Run, retry_after: float | None) -> float:
