@@ -1,7 +1,7 @@
 """A scripted provider and a receiver of effects beside the runtime, and the verbs that flow tests share."""
 
 from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -101,6 +101,12 @@ class Desk:
         async with self.runtime.database.begin(self.owner.workspace_id) as unit:
             return await unit.journal.of_run(run_id)
 
+    async def events(self, run: Run) -> list[dict[str, Any]]:
+        """Everything that the run has told so far."""
+        async with self.runtime.database.begin(self.owner.workspace_id) as unit:
+            frames = await unit.events.after(run.id, run.conversation_id, 0)
+        return [frame.event for frame in frames]
+
     async def entries(self, conversation_id: UUID) -> list[Entry]:
         """The conversation's log, checked to be one that a provider accepts."""
         async with self.runtime.database.begin(self.owner.workspace_id) as unit:
@@ -110,15 +116,16 @@ class Desk:
 
 
 OpenDesk = Callable[..., AbstractAsyncContextManager[Desk]]
+"""Opens a runtime on the scripted provider; variables given by name add to the settings, or replace them."""
 
 
 @pytest.fixture
-async def desk(
-    database_url: str, redis_url: str, tmp_path: Path, model: Loopback, far_end: Loopback
-) -> AsyncGenerator[Desk]:
-    """A runtime on the scripted provider."""
-    settings = load_settings(
-        environ={
+def open_desk(database_url: str, redis_url: str, tmp_path: Path, model: Loopback, far_end: Loopback) -> OpenDesk:
+    """Desks with settings of the test's own."""
+
+    @asynccontextmanager
+    async def opened(**variables: str) -> AsyncGenerator[Desk]:
+        environ = {
             "DATABASE_URL": database_url,
             "REDIS_URL": redis_url,
             "SIXLANE_DATA": str(tmp_path),
@@ -129,8 +136,16 @@ async def desk(
             "OPENAI_BASE_URL": f"{model.url}/v1",
             "DEFAULT_MODEL": "openai:scripted",
             "OUTBOUND_ALLOW_HOSTS": urlsplit(far_end.url).netloc,
-        },
-        files=[],
-    )
-    async with open_runtime(settings, "worker") as runtime:
-        yield Desk(runtime, await users.local_owner(runtime.database), far_end)
+            **variables,
+        }
+        async with open_runtime(load_settings(environ=environ, files=[]), "worker") as runtime:
+            yield Desk(runtime, await users.local_owner(runtime.database), far_end)
+
+    return opened
+
+
+@pytest.fixture
+async def desk(open_desk: OpenDesk) -> AsyncGenerator[Desk]:
+    """A runtime on the scripted provider."""
+    async with open_desk() as opened:
+        yield opened
