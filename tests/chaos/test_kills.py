@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 from support.audit import Audit
-from support.fleet import LEASE_SECONDS, Theatre, theatre
+from support.fleet import LEASE_SECONDS, Role, Theatre, theatre
 from support.killer import Blow, Killer, Point
 from support.load import HOLD_SECONDS, Load, Order, deciding
 from support.patient import PatientClient
 
 pytestmark = pytest.mark.xdist_group("chaos")
 
+FLEET: tuple[Role, ...] = ("api", "api", "worker", "worker", "worker", "scheduler")
 RUNS = 100
 CLIENTS = 14
 RECOVERY_SECONDS = 1.5 * LEASE_SECONDS + 5
@@ -26,8 +27,13 @@ SLACK_SECONDS = 0.05
 
 def points(rng: random.Random) -> list[tuple[Point, str]]:
     """Where the blows fall, a third each: in a stream, in a tool, anywhere."""
-    aims: list[tuple[Point, str]] = [("stream", "")] * 8 + [("tool", "slow")] * 7 + [("tool", "slow-safe")] * 2
-    aims += [("anywhere", "")] * 8
+    shares: tuple[tuple[Point, str, int], ...] = (
+        ("stream", "", 8),
+        ("tool", "slow", 7),
+        ("tool", "slow-safe", 2),
+        ("anywhere", "", 8),
+    )
+    aims: list[tuple[Point, str]] = [(point, target) for point, target, times in shares for _ in range(times)]
     rng.shuffle(aims)
     return aims
 
@@ -40,8 +46,7 @@ async def test_nothing_is_lost_or_done_twice(database_url: str, redis_url: str, 
         audit, client = await Audit.install(database_url), PatientClient(world.fleet)
         killer = Killer(world, audit, rng)
         load = Load(client, world.receiver, rng)
-        for roles in (("api", "worker", "worker"), ("api", "worker", "scheduler")):
-            await asyncio.gather(*(killer.start(role) for role in roles))
+        await asyncio.gather(*(killer.start(role) for role in FLEET))
         aims = points(rng)
         async with contextlib.aclosing(client), contextlib.aclosing(audit):
             async with deciding(client, world.receiver), asyncio.TaskGroup() as group:
@@ -152,5 +157,7 @@ class Verdict:
             numbers = [event["seq"] for event in stream.events]
             ledger = [seq for run_id, seq in stored if run_id == stream.run_id]
             assert numbers == ledger, f"{stream.run_id}: seen {numbers}, stored {ledger}"
+            for event in stream.events:
+                assert stored[stream.run_id, event["seq"]] == (event["type"], event["ts"]), event
         events, back = sum(len(stream.events) for stream in streams), sum(stream.resumed for stream in streams)
         print(f"streams: {len(streams)} with {events} events, resumed {back} times: gaps 0, duplicates 0")

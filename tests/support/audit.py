@@ -57,7 +57,7 @@ class CallMove:
 class Audit:
     """Reads the ledger and its witnesses over a connection of its own. All times are Unix times of this machine."""
 
-    def __init__(self, connection: "asyncpg.Connection[Any]") -> None:
+    def __init__(self, connection: asyncpg.Connection) -> None:
         self._connection = connection
 
     @classmethod

@@ -32,11 +32,11 @@ from app.models.errors import Unavailable
 Role = Literal["api", "worker", "scheduler"]
 READY_SECONDS = 30.0
 LEASE_SECONDS = 3.0
-_PRELOADED = ["app.cli", "app.main", "app.workers.task_worker", "app.workers.scheduler", "app.agents.registry"]
-_PRELOADED += ["app.services.chat", "app.agents.llm", "uvicorn.loops.auto", "uvicorn.protocols.http.auto"]
+_PRELOADED = ("app.cli", "app.main", "app.workers.task_worker", "app.workers.scheduler", "app.agents.registry")
+_LIBRARIES = ("app.services.chat", "app.agents.llm", "uvicorn.loops.auto", "uvicorn.protocols.http.auto")
 
 _forks = multiprocessing.get_context("forkserver")
-_forks.set_forkserver_preload([__name__, *_PRELOADED])
+_forks.set_forkserver_preload([__name__, *_PRELOADED, *_LIBRARIES])
 
 
 def _become(role: Role, arguments: list[str], environment: Mapping[str, str], log: str) -> None:
@@ -54,12 +54,12 @@ def _become(role: Role, arguments: list[str], environment: Mapping[str, str], lo
     try:
         cli([role, *arguments], prog_name="sixlane")
     finally:
-        atexit._run_exitfuncs()  # as any other process does at its end; a forked one would not
+        atexit._run_exitfuncs()  # pyright: ignore[reportPrivateUsage]  as any other process does at its end; a forked one would not
 
 
 @dataclass(eq=False)
 class Member:
-    """One process of the fleet. `ready` is false from a blow until it was started again and answers."""
+    """One process of the fleet. It is `ready` until a blow; `owner` is the name under which it holds leases."""
 
     role: Role
     name: str
@@ -67,6 +67,7 @@ class Member:
     log: Path
     port: int | None = None
     ready: bool = False
+    owner: str = ""
 
     @property
     def pid(self) -> int:
@@ -146,11 +147,6 @@ class Fleet:
         self.members.remove(member)
         return member.exit_code
 
-    async def process_id(self, member: Member) -> str:
-        """The name under which a process holds leases."""
-        async with self.database.across() as unit:
-            return next(row.id for row in await unit.processes.present() if row.pid == member.pid)
-
     def gone(self) -> list[str]:
         """Processes that ended and that nobody killed or stopped."""
         return [f"{one.name} ended with {one.exit_code}" for one in self.members if one.exit_code is not None]
@@ -181,14 +177,15 @@ class Fleet:
         await self._http.aclose()
         await self.database.close()
 
-    async def _answers(self, member: Member) -> bool:
+    async def _answers(self, member: Member) -> object:
         try:
-            if member.role == "api":
-                return (await self._http.get(f"{member.url}/health/ready")).status_code == 200
             async with self.database.across() as unit:
-                return any(row.pid == member.pid for row in await unit.processes.present())
+                member.owner = next((row.id for row in await unit.processes.present() if row.pid == member.pid), "")
+            if member.role == "api":
+                return member.owner and (await self._http.get(f"{member.url}/health/ready")).status_code == 200
         except (httpx.TransportError, Unavailable):
             return False
+        return member.owner
 
     async def _until(
         self, condition: Callable[[], Awaitable[object]], what: str, seconds: float, member: Member

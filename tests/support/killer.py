@@ -47,7 +47,7 @@ class Killer:
     async def start(self, role: Role) -> None:
         """Start a process and learn under which name it holds leases."""
         member = await self.fleet.start(role)
-        self.names[await self.fleet.process_id(member)] = member
+        self.names[member.owner] = member
 
     async def strike(self, point: Point, *, target: str = "") -> None:
         """Wait for the point, kill, and begin to start another process in its place."""

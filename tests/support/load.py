@@ -5,7 +5,7 @@ import contextlib
 import itertools
 import json
 import random
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -113,7 +113,7 @@ class Load:
 
 
 @contextlib.asynccontextmanager
-async def deciding(client: PatientClient, receiver: Loopback) -> Any:
+async def deciding(client: PatientClient, receiver: Loopback) -> AsyncGenerator[None]:
     """Decide every unknown outcome as somebody who looks at the receiver: what arrived, happened; else repeat."""
 
     async def decide() -> None:
