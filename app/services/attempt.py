@@ -13,12 +13,13 @@ from pydantic_ai.usage import RunUsage
 from app.agents.tool import ToolSpec
 from app.database.connection import Database
 from app.database.stores.entries import ConversationLog
+from app.database.stores.turns import OpenConversation
 from app.database.unit import Unit
 from app.models.approval import Approval
 from app.models.errors import LeaseLost, Unavailable
 from app.models.frames import EventBatch
 from app.models.ids import new_id
-from app.models.run import Run, ToolCall
+from app.models.run import Run, RunResult, ToolCall
 from app.services import history
 from app.services.ending import Ending, Told, run_usage, usage_document
 from app.services.event_log import EventLog
@@ -33,12 +34,15 @@ PERSIST_SECONDS = 60.0
 class Attempt:
     """State of one attempt. Only its own task and the tool calls of that task use it."""
 
-    def __init__(self, database: Database, run: Run, events: EventLog) -> None:
+    def __init__(self, database: Database, run: Run, events: EventLog, opened: OpenConversation | None = None) -> None:
         self.run = run
         self.events = events
+        self.result: RunResult | None = None
         self._database = database
+        self._opened = opened
         self._loop = asyncio.get_running_loop()
         self._began = self._loop.time()
+        self._earlier_seconds = float(run.usage.get("seconds", 0))
         self._journal: dict[tuple[int, str], ToolCall] = {}
         self._approvals: dict[str, Approval] = {}
         self._decisions: dict[str, str] = {}
@@ -55,23 +59,32 @@ class Attempt:
 
     async def load(self) -> None:
         """Read the history, and for a run that was begun before, its journal and decisions."""
+        if self._opened is not None:
+            found, self._opened = history.read(self._opened), None
+        else:
+            found = await self._look_up()
+        self.history = found
+        self.record, self.messages, self._has_record = found.record, found.messages, found.stored
+        self._stored = len(self.messages)
+        used = self.record.usage
+        self._earlier_usage = used - run_usage(self.run.usage) if self.run.usage else used
+
+    async def _look_up(self) -> history.History:
         async with self._database.begin(self.run.workspace_id) as unit:
-            self.history = await history.load(unit, self.run)
             if self.run.attempt > 1 or self.run.checkpoints:
                 for call in await unit.journal.of_run(self.run.id):
                     self._journal[call.step, call.tool_call_id] = call
                 for approval in await unit.approvals.of_run(self.run.id):
                     self._note(approval)
-        self.record, self.messages, self._has_record = self.history.record, self.history.messages, self.history.stored
-        self._stored = len(self.messages)
-        used = self.record.usage
-        self._earlier_usage = used - run_usage(self.run.usage) if self.run.usage else used
+            return await history.load(unit, self.run)
 
     def _note(self, approval: Approval) -> None:
         if approval.kind == "tool_call":
             self._approvals[approval.tool_call_id] = approval
         elif approval.decision is not None:
             self._decisions[approval.tool_call_id] = approval.decision
+        elif approval.status == "expired":
+            self._decisions[approval.tool_call_id] = "skip"
 
     @property
     def prompt(self) -> str | None:
@@ -81,7 +94,7 @@ class Attempt:
     @property
     def seconds(self) -> float:
         """How long the run has been executing, over all attempts."""
-        return float(self.run.usage.get("seconds", 0)) + self._loop.time() - self._began
+        return self._earlier_seconds + self._loop.time() - self._began
 
     @property
     def approvals(self) -> dict[str, Approval]:
@@ -229,7 +242,6 @@ class Attempt:
         """Write how the attempt leaves its run: log, result, usage, events and state in one commit."""
 
         async def write(unit: Unit) -> Run:
-            await unit.conversations.lock(self.run.conversation_id)
             return await leave(self, unit, ending)
 
         self.run = await self._persist(write, done=self._left)
@@ -250,10 +262,19 @@ class Attempt:
             self.record,
             messages,
             ids,
-            usage=self._earlier_usage + self.usage,
+            usage=self.total_usage(),
             deferred=deferred,
             stored=self._has_record,
         )
+
+    def total_usage(self) -> RunUsage:
+        """What the conversation has used with this run."""
+        return self._earlier_usage + self.usage
+
+    @property
+    def revision(self) -> UUID | None:
+        """The log's revision as this attempt last saw or wrote it; None while there is no log."""
+        return UUID(self.record.revision) if self._has_record else None
 
     # Events go with the commits that are made anyway
 

@@ -143,6 +143,8 @@ class Conduct:
             approval = self._attempt.approvals.get(call.tool_call_id)
             if approval is not None and approval.status == "denied":
                 answers[call.tool_call_id] = ToolDenied(approval.note or "A person denied this call.")
+            elif approval is not None and approval.status == "expired":
+                answers[call.tool_call_id] = ToolDenied("Nobody decided about this call in time; it was not made.")
             elif approval is not None and approval.decided_arguments is not None:
                 answers[call.tool_call_id] = ToolApproved(override_args=approval.decided_arguments)
             else:

@@ -5,16 +5,20 @@ from dataclasses import replace
 from typing import Any, Protocol
 from uuid import UUID
 
+from pydantic_ai.conversation_store import ConversationRecord
 from pydantic_ai.messages import ModelMessage
 from pydantic_ai.tools import DeferredToolRequests
+from pydantic_ai.usage import RunUsage
 
+from app.database.stores.entries import FORMAT, document, usage_of
+from app.database.stores.turns import Completion
 from app.database.unit import Unit
 from app.models.approval import Approval
 from app.models.bells import RunReady
 from app.models.errors import LeaseLost
 from app.models.frames import EventBatch
 from app.models.ids import new_id
-from app.models.run import Run, WaitingOn
+from app.models.run import Run, RunResult, WaitingOn
 from app.services import history
 from app.services.ending import Ending, Told, public_usage
 from app.services.intake import release_next
@@ -27,6 +31,13 @@ class Leaver(Protocol):
 
     run: Run
     messages: list[ModelMessage]
+    record: ConversationRecord
+    result: RunResult | None
+
+    @property
+    def revision(self) -> UUID | None:
+        """The log's revision; None while there is no log."""
+        ...
 
     @property
     def prompt(self) -> str | None:
@@ -40,6 +51,10 @@ class Leaver(Protocol):
 
     def new_messages(self) -> list[ModelMessage]:
         """Messages that are not in the log yet."""
+        ...
+
+    def total_usage(self) -> RunUsage:
+        """What the conversation has used with this run."""
         ...
 
     def progress(self) -> dict[str, Any]:
@@ -70,29 +85,46 @@ class Leaver(Protocol):
 
 
 async def leave(attempt: Leaver, unit: Unit, ending: Ending) -> Run:
-    """Write the ending in the unit; the conversation is locked. Raises LeaseLost."""
-    if ending.to == "queued":
-        return await _hand_back(attempt, unit, ending)
+    """Write the ending in the unit. Raises LeaseLost."""
     if ending.to == "completed":
         return await _complete(attempt, unit, ending)
+    await unit.conversations.lock(attempt.run.conversation_id)
+    if ending.to == "queued":
+        return await _hand_back(attempt, unit, ending)
     return await _stop(attempt, unit, ending)
 
 
 async def _complete(attempt: Leaver, unit: Unit, ending: Ending) -> Run:
     """The way of most runs, in as few statements as it takes."""
-    ids = [new_id() for _ in attempt.new_messages()]
+    messages = attempt.new_messages()
+    ids = [new_id() for _ in messages]
     entry_id = ids[-1] if ids else None
     progress = attempt.progress()
-    outcome = {"result": {"text": ending.text, "data": ending.data}, "usage": public_usage(progress["usage"])}
+    answer = {"text": ending.text, "data": ending.data}
+    told = {"result": answer, "usage": public_usage(progress["usage"]), "message_id": entry_id}
     batch = attempt.take(
-        ("message.completed", {"message_id": entry_id, "text": ending.text or ""}),
-        ("run.completed", {**outcome, "message_id": entry_id}),
+        ("message.completed", {"message_id": entry_id, "text": ending.text or ""}), ("run.completed", told)
     )
-    run = await _move(attempt, unit, ending, **progress, **seq_of(batch))
-    await attempt.append(unit, attempt.new_messages(), ids, None)
-    await unit.runs.record_result(run.id, text=ending.text, data=ending.data, error=None, entry_id=entry_id)
-    await attempt.store(unit, batch)
+    assert batch is not None
+    done = Completion(
+        progress=progress,
+        ids=ids,
+        messages=[document(message) for message in messages],
+        format=FORMAT,
+        revision=new_id(),
+        usage=usage_of(attempt.total_usage()),
+        text=ending.text,
+        data=ending.data,
+        events=batch,
+    )
+    head = attempt.record.head_id
+    run = await unit.turns.complete(attempt.run, UUID(head) if head else None, attempt.revision, done)
+    if run is None:
+        raise LeaseLost
     await release_next(unit, run.conversation_id)
+    attempt.result = RunResult(
+        run.workspace_id, run.id, **answer, error=None, entry_id=entry_id, created_at=run.created_at
+    )
     return run
 
 
@@ -139,12 +171,12 @@ async def _stop(attempt: Leaver, unit: Unit, ending: Ending) -> Run:
     return run
 
 
-async def _move(attempt: Leaver, unit: Unit, ending: Ending, **values: Any) -> Run:
+async def _move(leaver: Leaver, unit: Unit, ending: Ending, /, **values: Any) -> Run:
     run = await unit.runs.transition(
-        attempt.run.id,
+        leaver.run.id,
         ("running",),
         ending.to,
-        fence=attempt.run.fence,
+        fence=leaver.run.fence,
         available_in=ending.available_in,
         status_reason=ending.reason,
         status_detail=ending.detail,

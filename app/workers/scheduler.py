@@ -15,6 +15,7 @@ from app.workers import sweeper
 log = structlog.get_logger(__name__)
 
 RECOVER_SECONDS = 5
+EXPIRE_SECONDS = 60
 FORGET_SECONDS = 600
 
 
@@ -25,6 +26,7 @@ def clock(runtime: Runtime) -> Any:
         job_defaults={"max_instances": 1, "coalesce": True, "misfire_grace_time": None}, timezone="UTC"
     )
     scheduler.add_job(sweeper.recover, "interval", seconds=RECOVER_SECONDS, args=[runtime])
+    scheduler.add_job(sweeper.expire, "interval", seconds=EXPIRE_SECONDS, args=[runtime])
     scheduler.add_job(sweeper.forget, "interval", seconds=FORGET_SECONDS, args=[runtime])
     scheduler.start()
     return scheduler

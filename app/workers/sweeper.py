@@ -4,7 +4,7 @@ import structlog
 
 from app.models.errors import Unavailable
 from app.runtime import Runtime
-from app.services import upkeep
+from app.services import approvals, upkeep
 
 log = structlog.get_logger(__name__)
 
@@ -24,6 +24,16 @@ async def recover(runtime: Runtime) -> None:
     """Ring for runs that nobody seems to have heard of: lost bells and expired leases."""
     try:
         await upkeep.ring_for_the_forgotten(runtime.database)
+    except Unavailable as error:
+        log.warning("sweep.database_away", reason=error.detail)
+    except Exception:
+        log.exception("sweep.failed")
+
+
+async def expire(runtime: Runtime) -> None:
+    """Expire approvals that nobody decided in time; their runs go on without the call."""
+    try:
+        await approvals.expire_due(runtime.database)
     except Unavailable as error:
         log.warning("sweep.database_away", reason=error.detail)
     except Exception:
