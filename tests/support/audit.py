@@ -1,7 +1,9 @@
 """Witnesses inside the ledger: triggers that write down every claim, move and tool call, with the time of day."""
 
+import contextlib
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -55,25 +57,29 @@ class CallMove:
 
 
 class Audit:
-    """Reads the ledger and its witnesses over a connection of its own. All times are Unix times of this machine."""
+    """Reads the ledger and its witnesses over connections of its own. All times are Unix times of this machine."""
 
-    def __init__(self, connection: asyncpg.Connection) -> None:
-        self._connection = connection
+    def __init__(self, database_url: str) -> None:
+        self._url = database_url.replace("postgresql+asyncpg://", "postgresql://")
 
-    @classmethod
-    async def install(cls, database_url: str) -> Self:
+    async def install(self) -> None:
         """Set up the witnesses in a migrated database."""
-        connection = await asyncpg.connect(database_url.replace("postgresql+asyncpg://", "postgresql://"))
-        await connection.execute(_WITNESSES)
-        return cls(connection)
-
-    async def aclose(self) -> None:
-        """Close the connection."""
-        await self._connection.close()
+        async with self._connection() as connection:
+            await connection.execute(_WITNESSES)
 
     async def rows(self, statement: str, *values: object) -> list[Any]:
         """What a statement finds."""
-        return await self._connection.fetch(statement, *values)
+        async with self._connection() as connection:
+            return await connection.fetch(statement, *values)
+
+    @contextlib.asynccontextmanager
+    async def _connection(self) -> AsyncGenerator[asyncpg.Connection]:
+        # one for each question: the server may have been killed since the last one
+        connection = await asyncpg.connect(self._url)
+        try:
+            yield connection
+        finally:
+            await connection.close()
 
     async def holder(self, mark: str) -> tuple[UUID, int, str] | None:
         """Run, fence and holder of the executing run whose prompt ends with this mark."""

@@ -5,6 +5,7 @@ import contextlib
 import itertools
 import json
 import random
+import time
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -12,10 +13,11 @@ from typing import Any, Literal
 from support.loopback import Loopback
 from support.patient import PatientClient, Stream
 
+Shapes = tuple[tuple[str, ...], ...]
 Door = Literal["task", "turn", "stream"]
 HOLD_SECONDS = 1.5
 DOORS: tuple[Door, ...] = ("task", "turn", "stream", "stream")
-SHAPES = (
+SHAPES: Shapes = (
     ("calculator", "slow"),
     ("slow-safe", "calculator"),
     ("calculator",),
@@ -24,6 +26,7 @@ SHAPES = (
     ("safe", "slow"),
 )
 """The steps before the final answer: a tool, or two in one response. All but the calculator are targets."""
+QUICK_SHAPES: Shapes = (("calculator",), ("once",), ("safe", "calculator"), ("calculator+once",))
 
 
 def targets(receiver: Loopback) -> list[dict[str, Any]]:
@@ -50,12 +53,13 @@ class Order:
     effects: list[str]
     answer: str
     run: dict[str, Any] = field(default_factory=dict[str, Any])
+    seconds: float = 0.0
     stream: Stream | None = None
 
 
-def order(number: int, rng: random.Random) -> Order:
+def order(number: int, rng: random.Random, shapes: Shapes = SHAPES) -> Order:
     """The order of that number."""
-    mark, door, shape = f"r{number}", rng.choice(DOORS), rng.choice(SHAPES)
+    mark, door, shape = f"r{number}", rng.choice(DOORS), rng.choice(shapes)
     effects: list[str] = []
     steps: list[dict[str, Any]] = []
     for step, tools in enumerate(shape):
@@ -74,7 +78,8 @@ def order(number: int, rng: random.Random) -> Order:
 
 
 async def carry_out(client: PatientClient, receiver: Loopback, wanted: Order) -> None:
-    """Place the order and wait for its end, as a client would."""
+    """Place the order and wait for its end, as a client would; `seconds` says how long that took."""
+    began = time.monotonic()
     if wanted.door == "task":
         body = {"task_type": "delegation", "prompt": wanted.prompt, "targets": targets(receiver)}
         run_id = (await client.post("/tasks", body, f"t-{wanted.mark}"))["last_run_id"]
@@ -87,16 +92,18 @@ async def carry_out(client: PatientClient, receiver: Loopback, wanted: Order) ->
         else:
             run_id = (await client.post(path, body, f"m-{wanted.mark}"))["run_id"]
     wanted.run = await client.ended(run_id)
+    wanted.seconds = time.monotonic() - began
 
 
 class Load:
     """Keeps a number of clients busy until told to stop; `orders` is everything that was asked for."""
 
-    def __init__(self, client: PatientClient, receiver: Loopback, rng: random.Random) -> None:
+    def __init__(self, client: PatientClient, receiver: Loopback, rng: random.Random, shapes: Shapes = SHAPES) -> None:
         self.orders: list[Order] = []
         self._client = client
         self._receiver = receiver
         self._rng = rng
+        self._shapes = shapes
         self._numbers = itertools.count()
 
     async def run(self, clients: int, enough: Callable[[], bool]) -> None:
@@ -107,7 +114,7 @@ class Load:
 
     async def _one(self, enough: Callable[[], bool]) -> None:
         while not enough():
-            wanted = order(next(self._numbers), self._rng)
+            wanted = order(next(self._numbers), self._rng, self._shapes)
             self.orders.append(wanted)
             await carry_out(self._client, self._receiver, wanted)
 
