@@ -96,10 +96,22 @@ def _complete(document: dict[str, Any], routes: Sequence[APIRoute]) -> None:
         "bearer": {"type": "http", "scheme": "bearer", "description": "An API key."},
         "apiKey": {"type": "apiKey", "in": "header", "name": "X-Api-Key"},
     }
+    _put_back_examples(document, routes)
     marks = {(method, route.path): mark_of(route.dependant) for route in routes for method in route.methods or ()}
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
             _secure(operation, marks.get((method.upper(), path)))
+
+
+def _put_back_examples(document: dict[str, Any], routes: Sequence[APIRoute]) -> None:
+    """Examples as the routes give them: FastAPI drops every null from the document, also from these."""
+    for route in routes:
+        for method in route.methods or ():
+            operation = document["paths"].get(route.path, {}).get(method.lower(), {})
+            for code, answer in route.responses.items():
+                for kind, content in answer.get("content", {}).items():
+                    if "example" in content:
+                        operation["responses"][str(code)]["content"][kind]["example"] = content["example"]
 
 
 def _secure(operation: dict[str, Any], mark: Mark | None) -> None:
