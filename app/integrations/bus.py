@@ -29,7 +29,7 @@ from app.integrations.bus_wire import (
     read_lines,
     stream_of,
 )
-from app.integrations.queue import redis_pool
+from app.integrations.valkey import redis_pool
 from app.models.frames import Frame
 
 log = structlog.get_logger(__name__)
@@ -146,7 +146,8 @@ class Bus:
         ack = self._acks[channel] = asyncio.get_running_loop().create_future()
         with contextlib.suppress(*AWAY):
             await pubsub.subscribe(channel)
-            await asyncio.wait_for(ack, ACK_SECONDS)
+            async with asyncio.timeout(ACK_SECONDS):
+                await ack
 
     def unwatch(self, run_id: UUID) -> None:
         """No longer hear the run's events."""
@@ -170,6 +171,7 @@ class Bus:
                     log.warning("bus_away", error=str(error))
             finally:
                 self._pubsub = None
+            _heed_cancel()
             await asyncio.sleep(pause)
             pause = min(pause * 2, 1.0)
 
@@ -182,6 +184,7 @@ class Bus:
             self._pubsub = pubsub
             yield None
             while True:
+                _heed_cancel()
                 message = await pubsub.get_message(timeout=TICK_SECONDS)
                 if message is not None:
                     yield message
@@ -215,3 +218,10 @@ class Bus:
             if isinstance(answer, Exception):
                 raise answer
         return answers
+
+
+def _heed_cancel() -> None:
+    """Stop a task that was cancelled where redis-py swallowed it: while it connects."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError

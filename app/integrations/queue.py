@@ -12,6 +12,8 @@ from redis.asyncio import ConnectionPool
 from redis.asyncio.client import Pipeline
 from redis.exceptions import RedisError, WatchError
 
+from app.integrations.valkey import redis_pool
+
 log = structlog.get_logger(__name__)
 
 QUEUE_NAME = "sixlane:bells"
@@ -21,8 +23,6 @@ WAKE = "wake"
 POLL_SECONDS = 0.01
 BELL_SECONDS = 3600
 QUIET_SECONDS = 1.0
-CONNECT_SECONDS = 1.0
-ANSWER_SECONDS = 2.0
 
 _AWAY = (RedisError, OSError, TimeoutError)
 
@@ -46,12 +46,6 @@ def serialize(job: dict[str, Any]) -> bytes:
 def deserialize(data: bytes) -> dict[str, Any]:
     """An ARQ job from JSON. Raises ValueError."""
     return pydantic_core.from_json(data)
-
-
-def redis_pool(url: str) -> ConnectionPool:
-    """Connections to `redis://`, `rediss://` or `unix://` with deadlines on connecting and on answers."""
-    make: Callable[..., ConnectionPool] = getattr(ConnectionPool, "from_url")  # noqa: B009 its stub is untyped
-    return make(url, socket_connect_timeout=CONNECT_SECONDS, socket_timeout=ANSWER_SECONDS)
 
 
 def worker_options(pool: "PatientRedis") -> dict[str, Any]:

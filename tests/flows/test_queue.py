@@ -117,3 +117,20 @@ async def test_a_worker_closes_while_valkey_is_away(valkey: OwnValkey) -> None:
     async with listening(valkey.url), asyncio.timeout(5):
         await asyncio.sleep(0.1)
         valkey.stop()
+
+
+async def test_no_cancellation_is_lost_in_a_command(valkey: OwnValkey) -> None:
+    client = PatientRedis(valkey.url)
+
+    async def ask_for_ever() -> None:
+        while True:
+            assert await client.zcard("nothing") == 0
+
+    for steps in range(60):
+        asking = asyncio.create_task(ask_for_ever())
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        asking.cancel()
+        done, _ = await asyncio.wait([asking], timeout=2)
+        assert done, f"cancelled after {steps} steps and still asking"
+    await client.aclose(close_connection_pool=True)
