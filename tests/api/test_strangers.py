@@ -1,0 +1,113 @@
+"""Another workspace's key sees nothing of ours, by whatever id it asks."""
+
+from typing import Any
+from uuid import UUID
+
+import httpx
+from fastapi import FastAPI
+
+from app.api.pages import cursor, place
+from app.api.routers import routes
+from app.models.identity import SCOPES
+from app.models.ids import new_id
+from app.runtime import Runtime
+from app.services import keys
+
+BODIES: dict[str, dict[str, Any]] = {
+    "/conversations/{conversation_id}": {"title": "Mine"},
+    "/conversations/{conversation_id}/messages": {"message": "Hello"},
+    "/conversations/{conversation_id}/continue": {"message": "Hello"},
+    "/tasks/{task_id}": {"title": "Mine"},
+    "/approvals/{approval_id}/decision": {"decision": "approve"},
+}
+
+
+async def stranger(app: FastAPI) -> httpx.AsyncClient:
+    """A client with every scope of another workspace."""
+    runtime: Runtime = app.state.runtime
+    async with runtime.database.across() as across:
+        workspace = await across.directory.workspace("strangers")
+    async with runtime.database.begin(workspace.id) as unit:
+        owner = await unit.users.see("stranger", is_owner=True)
+        issued = await keys.issue(unit, runtime.peppers[0], name="all", user_id=owner.id, scopes=SCOPES)
+    transport = httpx.ASGITransport(app)
+    return httpx.AsyncClient(transport=transport, base_url="http://localhost", headers={"X-Api-Key": issued.token})
+
+
+async def ours(app: FastAPI, client: httpx.AsyncClient) -> dict[str, str]:
+    """One object of every noun in the first workspace, by the name of its id."""
+    conversation = (await client.post("/conversations", json={})).json()
+    turn = (await client.post(f"/conversations/{conversation['id']}/messages", json={"message": "Hi"})).json()
+    task = (await client.post("/tasks", json={"task_type": "delegation", "prompt": "Go"})).json()
+    key = (await client.post("/api-keys", json={"name": "ours"})).json()
+    runtime: Runtime = app.state.runtime
+    async with runtime.database.across() as across:
+        workspace = await across.directory.workspace("default")
+    async with runtime.database.begin(workspace.id) as unit:
+        run = await unit.runs.get(turn_id := UUID(turn["run_id"]))
+        assert run is not None
+        approval = await unit.approvals.ask(
+            {
+                "id": new_id(),
+                "run_id": turn_id,
+                "conversation_id": run.conversation_id,
+                "user_id": run.user_id,
+                "kind": "tool_call",
+                "tool": "http_post",
+                "tool_call_id": "call",
+                "step": 1,
+                "arguments": {},
+                "arguments_hash": "x",
+            },
+            days=1,
+        )
+    return {
+        "conversation_id": conversation["id"],
+        "run_id": turn["run_id"],
+        "task_id": task["id"],
+        "approval_id": str(approval.id),
+        "key_id": key["id"],
+    }
+
+
+async def test_every_id_of_ours_is_unknown_to_a_stranger(app: FastAPI, client: httpx.AsyncClient) -> None:
+    ids = await ours(app, client)
+    asked = 0
+    async with await stranger(app) as them:
+        for route in routes():
+            names = [name for name in ids if f"{{{name}}}" in route.path]
+            for method in (route.methods or ()) if names else ():
+                path = route.path.format(**ids)
+                answer = await them.request(method, path, json=BODIES.get(route.path) if method != "GET" else None)
+                assert answer.status_code == 404, (method, path, answer.text)
+                absent = await them.request(
+                    method, route.path.format(**dict.fromkeys(ids, str(new_id()))), json=BODIES.get(route.path)
+                )
+                same = ("status", "code", "title", "detail")
+                assert [answer.json()[part] for part in same] == [absent.json()[part] for part in same], path
+                asked += 1
+        for path in ("/conversations", "/tasks", "/runs", "/approvals"):
+            assert (await them.get(path)).json()["data"] == []
+            for name, value in (("conversation_id", ids["conversation_id"]), ("task_id", ids["task_id"])):
+                if path == "/runs":
+                    assert (await them.get(path, params={name: value})).json()["data"] == []
+    assert asked >= 20
+    for noun, name in (("conversations", "conversation_id"), ("tasks", "task_id"), ("approvals", "approval_id")):
+        seen = await client.get(f"/{noun}/{ids[name]}")
+        assert seen.status_code == 200
+        assert seen.json().get("title") is None
+
+
+async def test_a_cursor_of_ours_is_none_of_theirs(app: FastAPI, client: httpx.AsyncClient) -> None:
+    for _ in range(2):
+        await client.post("/conversations", json={})
+    page = (await client.get("/conversations", params={"limit": 1})).json()
+    async with await stranger(app) as them:
+        answer = await them.get("/conversations", params={"after": page["next_cursor"]})
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_cursor")
+
+
+def test_a_cursor_leads_back_to_its_place() -> None:
+    workspace, row = new_id(), new_id()
+    assert place(workspace, cursor(workspace, row)) == row
+    assert place(workspace, None) is None
