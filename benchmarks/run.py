@@ -53,25 +53,24 @@ class Bench:
         found = [await measure() for _ in range(self.warm_ups + self.repeats)]
         return found[self.warm_ups :]
 
-    async def turns(self) -> None:
-        """CPU and throughput of short turns."""
-        for concurrency, number, goal in ((1, 60, 1.5), (64, 192, 1.7)):
-            count = number * self.scale
-            loads = await self.repeated(lambda c=concurrency, n=count: turns.short(self.world, c, n))
-            name = f"c={concurrency}"
-            self._compare(f"CPU ms a turn, {name}", loads, "cpu", goal)
-            bare = [one["sixlane"].cpu / one["bare"].cpu for one in loads]
-            middle = median(one["bare"].cpu for one in loads)
-            self.report.table.add_row(
-                f"  beside a floor without tools, {name}", f"{middle:.2f}", "", f"{median(bare):.2f}"
-            )
-            self.report.value(
-                f"  CPU ms of PostgreSQL a turn, {name}", median(one["sixlane"].postgres for one in loads)
-            )
-            if concurrency == 1:
-                self._compare("wait ms of a lone turn", loads, "median", None)
-            else:
-                self._compare("turns/s, c=64", loads, "per_second", 0.6, least=True)
+    async def lone(self) -> None:
+        """CPU and wait of turns one at a time."""
+        loads = await self._turns(1, 60 * self.scale, 1.5)
+        self._compare("wait ms of a lone turn", loads, "median", None)
+
+    async def crowd(self) -> None:
+        """CPU and throughput of turns of 64 callers."""
+        loads = await self._turns(64, 192 * self.scale, 1.7)
+        self._compare("turns/s, c=64", loads, "per_second", 0.6, least=True)
+
+    async def _turns(self, concurrency: int, number: int, goal: float) -> list[dict[str, Load]]:
+        loads = await self.repeated(lambda: turns.short(self.world, concurrency, number))
+        name = f"c={concurrency}"
+        self._compare(f"CPU ms a turn, {name}", loads, "cpu", goal)
+        bare, middle = [one["sixlane"].cpu / one["bare"].cpu for one in loads], median(one["bare"].cpu for one in loads)
+        self.report.table.add_row(f"  beside a floor without tools, {name}", f"{middle:.2f}", "", f"{median(bare):.2f}")
+        self.report.value(f"  CPU ms of PostgreSQL a turn, {name}", median(one["sixlane"].postgres for one in loads))
+        return loads
 
     def _compare(
         self, what: str, loads: list[dict[str, Load]], field: str, goal: float | None, *, least: bool = False
@@ -120,7 +119,7 @@ class Bench:
         self.report.value("ms to claim 16 of 50,000", await ledger.claims(self.world.database, 20, 16))
 
 
-PARTS = ("turns", "long", "streams", "background", "ledger")
+PARTS = ("lone", "crowd", "long", "streams", "background", "ledger")
 
 
 async def measure(*, quick: bool, only: list[str]) -> None:

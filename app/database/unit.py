@@ -18,6 +18,7 @@ from app.database.stores.processes import ProcessStore
 from app.database.stores.queue import QueueStore
 from app.database.stores.runs import RunStore
 from app.database.stores.tasks import TaskStore
+from app.database.stores.turns import TurnStore
 from app.database.stores.upkeep import UpkeepStore
 from app.database.stores.users import UserStore
 from app.models.bells import Bell
@@ -41,6 +42,10 @@ class Unit:
     @cached_property
     def runs(self) -> RunStore:
         return RunStore(self.connection, self.workspace_id)
+
+    @cached_property
+    def turns(self) -> TurnStore:
+        return TurnStore(self.connection, self.workspace_id)
 
     @cached_property
     def journal(self) -> JournalStore:

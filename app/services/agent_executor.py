@@ -39,12 +39,14 @@ class ExecutorOptions:
 
 @dataclass(slots=True)
 class Execution:
-    """A run in this process: its task, and why it was told to stop.
+    """A run in this process: its task, why it was told to stop, and what it came to if it was completed.
 
     `leaving` is set while its last commit is made: from then on the fence alone decides whether the lease held.
     """
 
     run: Run
+    opened: OpenConversation | None = None
+    result: RunResult | None = None
     token: CancellationToken = field(default_factory=CancellationToken)
     task: "asyncio.Task[None] | None" = None
     stop: str | None = None
@@ -115,13 +117,12 @@ class Executor:
             return
         async with self._database.across() as unit:
             alive = await unit.queue.heartbeat(self.options.owner, self.options.lease, held)
-        for run_id in held:
+        for run_id, fence in held.items():
             execution = self._held.get(run_id)
-            if execution is None:
+            if execution is None or execution.run.fence != fence:
                 continue
             if run_id not in alive:
-                if not execution.leaving:
-                    self._drop(execution)
+                self._drop(execution)
             elif alive[run_id]:
                 self.cancel(run_id)
 
@@ -148,6 +149,8 @@ class Executor:
             await asyncio.wait(left, timeout=10)
 
     def _drop(self, execution: Execution) -> None:
+        if execution.leaving:
+            return
         execution.stop = "lost"
         if execution.task is not None:
             execution.task.cancel()

@@ -14,7 +14,8 @@ from pydantic_ai.messages import (
     UserPromptPart,
 )
 
-from app.database.stores.entries import ConversationLog
+from app.database.stores.entries import ConversationLog, read_messages, record_of
+from app.database.stores.turns import OpenConversation
 from app.database.unit import Unit
 from app.models.ids import new_id
 from app.models.run import Run, ToolCall
@@ -37,6 +38,16 @@ class History:
     stored: bool
     context_data: dict[str, Any]
     targets: list[dict[str, Any]]
+
+
+def read(opened: OpenConversation) -> History:
+    """What was read when the conversation was opened."""
+    row = opened.row
+    if row.revision is None:
+        record = ConversationRecord(conversation_id=str(row.id), head_id=None, scope=str(row.workspace_id))
+        return History(record, [], False, row.context_data, row.targets)
+    messages = read_messages(opened.messages, opened.formats) if opened.messages is not None else []
+    return History(record_of(row.workspace_id, str(row.id), row), messages, True, row.context_data, row.targets)
 
 
 async def load(unit: Unit, run: Run) -> History:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
+from app.database.stores.turns import Caps
 from app.database.unit import Unit
 from app.models.bells import CancelAsked, RunReady
 from app.models.conversation import Conversation
@@ -50,9 +51,7 @@ class Claimant:
 
     owner: str
     lease_seconds: float
-    per_user: int
-    per_agent: int
-    per_workspace: int
+    caps: Caps
 
 
 async def submit(
@@ -73,10 +72,14 @@ async def submit(
     conversation = conversation or await unit.conversations.lock(order.conversation_id)
     if conversation is None:
         raise NotFound(f"Conversation {order.conversation_id} not found.", code="conversation_not_found")
+    values = _birth(order, conversation)
+    if claim_for is not None:
+        begun = await unit.turns.begin(values, claim_for.owner, claim_for.lease_seconds, claim_for.caps)
+        if begun is not None:
+            return begun
     before = await unit.runs.active_of(conversation.id)
     if before:
         before = await _make_way(unit, before, on_busy)
-    values = _birth(order, conversation)
     if before:
         waiting = WaitingOn(type="conversation", run_id=before[0].id)
         values |= {"priority": 1 if on_busy == "interrupt" else 0}
@@ -120,9 +123,9 @@ def _birth(order: Order, conversation: Conversation) -> dict[str, Any]:
 async def _has_room(unit: Unit, order: Order, user_id: UUID, claimant: Claimant) -> bool:
     of_user, of_agent, of_workspace = await unit.runs.count_running(order.lane, user_id, order.agent)
     caps = (
-        (of_user, claimant.per_user),
-        (of_agent, claimant.per_agent),
-        (of_workspace, claimant.per_workspace),
+        (of_user, claimant.caps.per_user),
+        (of_agent, claimant.caps.per_agent),
+        (of_workspace, claimant.caps.per_workspace),
     )
     return all(cap == 0 or running < cap for running, cap in caps)
 

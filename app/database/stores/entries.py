@@ -134,6 +134,27 @@ def read_messages(documents: str | bytes, formats: Sequence[int]) -> list[ModelM
     return ModelMessagesTypeAdapter.validate_python([upcast(m, n) for m, n in zip(raw, formats, strict=True)])
 
 
+def record_of(workspace_id: UUID, conversation_id: str, row: Any) -> ConversationRecord:
+    """The record of a conversation, from a row that has its columns."""
+    return ConversationRecord(
+        conversation_id=conversation_id,
+        head_id=str(row.head_id) if row.head_id else None,
+        usage=_USAGE.validate_python(row.usage),
+        deferred_tool_requests=_DEFERRED.validate_python(row.deferred),
+        scope=str(workspace_id),
+        forked_from=str(row.forked_from) if row.forked_from else None,
+        forked_at=str(row.forked_at) if row.forked_at else None,
+        branches=[str(tip) for tip in row.branches],
+        revision=str(row.revision),
+        updated_at=row.updated_at,
+    )
+
+
+def usage_of(usage: RunUsage) -> dict[str, Any]:
+    """A conversation's usage as its row keeps it."""
+    return _USAGE.dump_python(usage, mode="json")
+
+
 def upcast(message: dict[str, Any], written: int) -> dict[str, Any]:
     """Bring one stored message from the format it was written in to the present one.
 
@@ -189,7 +210,7 @@ class ConversationLog(ConversationStore):
         self.context_data, self.targets = row.context_data, row.targets
         if row.revision is None:
             return None
-        self.record = self._to_record(conversation_id, row)
+        self.record = record_of(self._workspace_id, conversation_id, row)
         if row.ids is None or limit == 0:
             return self.record, []
         messages = read_messages(row.messages, row.formats)
@@ -232,14 +253,14 @@ class ConversationLog(ConversationStore):
             return self.record
         rows = await self._execute(_RECORDS, {"id": UUID(conversation_id), "most": 1})
         row = rows.one_or_none()
-        return self._to_record(conversation_id, row) if row else None
+        return record_of(self._workspace_id, conversation_id, row) if row else None
 
     async def read_records(self, *, scope: str | None = None, limit: int | None = None) -> Sequence[ConversationRecord]:
         """The workspace's records, the last saved first."""
         if scope is not None and scope != str(self._workspace_id):
             return []
         rows = await self._execute(_RECORDS, {"id": None, "most": _EVERYTHING if limit is None else limit})
-        return [self._to_record(str(row.id), row) for row in rows]
+        return [record_of(self._workspace_id, str(row.id), row) for row in rows]
 
     async def read_history(self, head_id: str | None, *, limit: int | None = None) -> list[ConversationEntry]:
         """The entries up to `head_id` in order, in one statement."""
@@ -274,7 +295,7 @@ class ConversationLog(ConversationStore):
                 "id": UUID(record.conversation_id),
                 "head_id": _uuid(record.head_id),
                 "revision": UUID(record.revision),
-                "usage": _USAGE.dump_python(record.usage, mode="json"),
+                "usage": usage_of(record.usage),
                 "deferred": _DEFERRED.dump_python(record.deferred_tool_requests, mode="json"),
                 "branches": [UUID(tip) for tip in record.branches],
                 "forked_from": _uuid(record.forked_from),
@@ -284,7 +305,7 @@ class ConversationLog(ConversationStore):
                 "format": FORMAT,
                 "ids": [UUID(entry.id) for entry in new_entries],
                 "parents": [_uuid(entry.parent_id) for entry in new_entries],
-                "messages": [_document(entry.message) for entry in new_entries],
+                "messages": [document(entry.message) for entry in new_entries],
             },
         )
         if not written.scalar_one():
@@ -327,20 +348,6 @@ class ConversationLog(ConversationStore):
             Entry(r.workspace_id, r.id, r.parent_id, r.run_id, r.kind, r.format, r.message, r.created_at) for r in rows
         ]
 
-    def _to_record(self, conversation_id: str, row: Any) -> ConversationRecord:
-        return ConversationRecord(
-            conversation_id=conversation_id,
-            head_id=str(row.head_id) if row.head_id else None,
-            usage=_USAGE.validate_python(row.usage),
-            deferred_tool_requests=_DEFERRED.validate_python(row.deferred),
-            scope=str(self._workspace_id),
-            forked_from=str(row.forked_from) if row.forked_from else None,
-            forked_at=str(row.forked_at) if row.forked_at else None,
-            branches=[str(tip) for tip in row.branches],
-            revision=str(row.revision),
-            updated_at=row.updated_at,
-        )
-
     def _to_entry(self, row: Any) -> ConversationEntry:
         message: dict[str, Any] = row.message
         parent = str(row.parent_id) if row.parent_id else None
@@ -355,5 +362,6 @@ def _uuid(value: str | None) -> UUID | None:
     return UUID(value) if value else None
 
 
-def _document(message: ModelMessage) -> str:
+def document(message: ModelMessage) -> str:
+    """A message as an entry keeps it: JSON in the present format."""
     return ModelMessagesTypeAdapter.dump_json([message])[1:-1].decode()
