@@ -42,7 +42,7 @@ def is_local_caller(scope: Scope) -> bool:
     """Whether this is the person at the machine: no other machine, no tunnel, no foreign page in the browser.
 
     The peer is loopback, Host is a loopback name, nothing was forwarded, and Origin and Sec-Fetch-Site are absent or
-    those of our own pages.
+    those of our own pages; a page may also be opened by its address.
     """
     headers = Headers(scope=scope)
     if not is_loopback_peer(scope.get("client")) or host_name(headers.get("host", "")) not in LOOPBACK_NAMES:
@@ -52,7 +52,9 @@ def is_local_caller(scope: Scope) -> bool:
     own = f"{scope.get('scheme', 'http')}://{headers.get('host', '')}"
     if any(origin.lower() != own.lower() for origin in headers.getlist("origin")):
         return False
-    return all(site == "same-origin" for site in headers.getlist("sec-fetch-site"))
+    # "none" is what a browser says when a person typed the address or used a bookmark; no page can make it say so.
+    allowed = {"same-origin", "none"} if scope["method"] in ("GET", "HEAD") else {"same-origin"}
+    return all(site in allowed for site in headers.getlist("sec-fetch-site"))
 
 
 def credential(headers: Headers) -> str | None:

@@ -81,7 +81,6 @@ STRANGERS: list[dict[str, Any]] = [
     {"Origin": "https://localhost"},
     {"Sec_Fetch_Site": "cross-site"},
     {"Sec_Fetch_Site": "same-site"},
-    {"Sec_Fetch_Site": "none"},
 ]
 
 
@@ -93,6 +92,15 @@ async def test_anything_but_the_owner_at_the_machine_needs_a_key(app: FastAPI) -
 async def test_pages_of_our_own_may_call(app: FastAPI) -> None:
     assert await status(app, Origin="http://localhost") == 200
     assert await status(app, host="localhost:8000", Origin="http://localhost:8000", Sec_Fetch_Site="same-origin") == 200
+
+
+async def test_a_person_may_open_a_page_by_its_address_and_nothing_more(app: FastAPI) -> None:
+    assert await status(app, Sec_Fetch_Site="none") == 200
+    async with caller(app) as client:
+        answer = await client.post("/conversations", json={}, headers={"Sec-Fetch-Site": "none"})
+        assert answer.status_code == 401
+        page = await client.get("/docs", headers={"Sec-Fetch-Site": "none", "Sec-Fetch-Mode": "navigate"})
+        assert page.status_code == 200
 
 
 async def test_through_a_tunnel_only_the_probe_answers_without_a_key(settings: Settings) -> None:
