@@ -1,15 +1,23 @@
 """What operators ask: is it alive, is it ready, what is it, what does it count."""
 
+from typing import Any
+
 from fastapi import APIRouter, Response
 
 from app.api.deps import Anyone, OpenDoor, Probe, RuntimeDep
 from app.api.examples import INFO, answers
+from app.api.problems import errors
 from app.api.route import StrictRoute
 from app.integrations.metrics import CONTENT_TYPE
 from app.models.errors import Unavailable
 from app.models.events import CATALOGUE
 from app.models.fleet import InfoOut, LiveOut, ModelOut, ReadyOut
 from app.services import health
+
+_METRICS: dict[str, Any] = {
+    "description": "The text format of Prometheus",
+    "content": {"text/plain": {"example": 'sixlane_runs{status="queued"} 3.0\n'}},
+}
 
 router = APIRouter(route_class=StrictRoute, tags=["operations"])
 
@@ -59,7 +67,7 @@ async def info(runtime: RuntimeDep, _principal: Anyone) -> InfoOut:
     )
 
 
-@router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {"example": "# …"}}}})
+@router.get("/metrics", response_class=Response, responses={**errors(), 200: _METRICS})
 async def metrics(runtime: RuntimeDep, _principal: Anyone) -> Response:
     """Metrics for Prometheus: open runs, queue age, tokens, cost, requests."""
     page = runtime.metrics.page(await health.census(runtime.database))
