@@ -109,7 +109,12 @@ async def _unit(request: Request) -> AsyncIterator[Unit]:
         yield unit
 
 
-def desk_of(request: Request) -> Desk:
+async def _runtime(request: Request) -> Runtime:
+    # Not `runtime_of` itself: dependencies that are no coroutines are carried to a thread and back.
+    return runtime_of(request)
+
+
+async def desk_of(request: Request) -> Desk:
     """What turns wishes into orders."""
     runtime = runtime_of(request)
     return Desk(runtime.works.registry, runtime.works.models, runtime.guard, runtime.settings.runs.max_attempts)
@@ -138,7 +143,7 @@ async def once_of(
     return Once(principal, f"{request.method} {request.url.path}", idempotency_key, digest)
 
 
-RuntimeDep = Annotated[Runtime, Depends(runtime_of)]
+RuntimeDep = Annotated[Runtime, Depends(_runtime)]
 UnitDep = Annotated[Unit, Depends(_unit, scope="function")]
 DeskDep = Annotated[Desk, Depends(desk_of)]
 OnceDep = Annotated[Once | None, Depends(once_of)]

@@ -3,15 +3,18 @@
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from time import monotonic
 from typing import Any
 from uuid import UUID
 
 import asyncpg
 import pydantic_core
-from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy import event, text
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from app.database.unit import Across, Unit
 from app.models.bells import Bell
@@ -22,6 +25,7 @@ Ringer = Callable[[Sequence[Bell]], Awaitable[None]]
 CONNECT_SECONDS = 2
 COMMAND_SECONDS = 20
 ACQUIRE_SECONDS = 4
+RESTED_SECONDS = 1.0
 
 _AWAY = (
     asyncpg.PostgresConnectionError,
@@ -53,6 +57,25 @@ def is_outage(error: BaseException) -> bool:
     return error.connection_invalidated or isinstance(error, OperationalError | InterfaceError)
 
 
+def _ping_rested(engine: AsyncEngine) -> None:
+    """Ask a connection for a sign of life before it is used, unless it has just been used."""
+
+    def rests(_connection: Any, record: ConnectionPoolEntry) -> None:
+        record.info["rests_since"] = monotonic()
+
+    def is_taken(connection: DBAPIConnection, record: ConnectionPoolEntry, _proxy: Any) -> None:
+        since = record.info.get("rests_since")
+        if since is None or monotonic() - since < RESTED_SECONDS:
+            return
+        try:
+            engine.dialect.do_ping(connection)
+        except Exception as error:
+            raise DisconnectionError from error
+
+    event.listen(engine.sync_engine, "checkin", rests)
+    event.listen(engine.sync_engine, "checkout", is_taken)
+
+
 class Database:
     """The ledger's engine. Open a unit with `begin`; it commits at the end of the block or not at all."""
 
@@ -62,7 +85,6 @@ class Database:
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=ACQUIRE_SECONDS,
-            pool_pre_ping=True,
             json_serializer=_dumps,
             json_deserializer=pydantic_core.from_json,
             connect_args={
@@ -71,6 +93,7 @@ class Database:
                 "server_settings": {"application_name": "sixlane", "jit": "off"},
             },
         )
+        _ping_rested(self.engine)
         self._ringer = ringer
 
     def set_ringer(self, ringer: Ringer) -> None:
