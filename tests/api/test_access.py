@@ -22,7 +22,7 @@ def caller(
     app: FastAPI, *, peer: str | None = "127.0.0.1", host: str = "localhost", **headers: str
 ) -> httpx.AsyncClient:
     transport = httpx.ASGITransport(app, raise_app_exceptions=False, client=(peer or "", 5000))
-    named = {name.replace("_", "-"): value.encode("latin-1") for name, value in headers.items()}
+    named = [(name.replace("_", "-").encode(), value.encode("latin-1")) for name, value in headers.items()]
     return httpx.AsyncClient(transport=transport, base_url=f"http://{host}", headers=named, timeout=30)
 
 

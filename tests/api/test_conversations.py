@@ -1,9 +1,11 @@
 """Conversations over HTTP: the wire shapes that clients rely on."""
 
+from typing import Any
+
 import httpx
 
 
-async def make(client: httpx.AsyncClient, **fields: object) -> dict[str, object]:
+async def make(client: httpx.AsyncClient, **fields: object) -> dict[str, Any]:
     answer = await client.post("/conversations", json={"pattern_type": "chatbot", "context_data": {}, **fields})
     assert answer.status_code == 201, answer.text
     return answer.json()
@@ -68,7 +70,7 @@ async def test_the_messages_are_paged_with_a_cursor(client: httpx.AsyncClient) -
     contents: list[str] = []
     after = None
     while True:
-        params: dict[str, object] = {"limit": 4} | ({"after": after} if after else {})
+        params: dict[str, str] = {"limit": "4"} | ({"after": after} if after else {})
         page = (await client.get(f"/conversations/{made['id']}/messages", params=params)).json()
         contents += [item["content"] for item in page["data"] if item["role"] == "user"]
         after = page["next_cursor"]
