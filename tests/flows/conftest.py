@@ -21,8 +21,9 @@ from app.models.conversation import Entry
 from app.models.identity import Principal
 from app.models.ids import new_id
 from app.models.run import OnBusy, Run, ToolCall
+from app.models.task import TaskCreate
 from app.runtime import Runtime, open_runtime
-from app.services import approvals, chat, intake, users
+from app.services import approvals, chat, intake, orders, tasks, users
 from app.services.chat import Say, Turn
 
 
@@ -74,6 +75,18 @@ class Desk:
         """Begin a scripted turn."""
         wanted = Say(script(*steps, mark=mark, say="go"), stream=stream, on_busy=on_busy)
         run, _ = await chat.say(self.runtime.works.chat, self.owner, conversation_id, wanted, None)
+        return run
+
+    async def delegate(self, *steps: dict[str, Any], mark: str = "", **more: Any) -> Run:
+        """Hand over a scripted task; `more` are fields of the request."""
+        runtime = self.runtime
+        wanted = TaskCreate.model_validate({"task_type": "delegation", "prompt": script(*steps, mark=mark), **more})
+        desk = orders.Desk(runtime.registry, runtime.models, runtime.guard)
+        async with runtime.database.begin(self.owner.workspace_id) as unit:
+            row, _ = await tasks.create(unit, self.owner, wanted, desk=desk, once=None)
+            assert row.last_run_id is not None
+            run = await unit.runs.get(row.last_run_id)
+        assert run is not None
         return run
 
     async def answer(self, run: Run) -> Turn:

@@ -35,6 +35,7 @@ class Plan:
     status: int | None = None
     retry_after: float | None = None
     error: dict[str, Any] = field(default_factory=dict)
+    finish: str | None = None
     cut_after: int | None = None
 
 
@@ -83,7 +84,7 @@ def read_marker(prompt: str) -> str:
 
 def _read_step(marker: str, index: int, step: dict[str, Any]) -> Plan:
     known = {"text", "chunks", "delay_ms", "hold_s", "hold_after", "times", "status", "retry_after", "error"}
-    known |= {"cut_after_chunks", "tools", "bad_args", "loop_tool"}
+    known |= {"cut_after_chunks", "tools", "bad_args", "loop_tool", "finish"}
     if unknown := step.keys() - known:
         raise ValueError(f"unknown keys in a script step: {sorted(unknown)}")
     return Plan(
@@ -100,6 +101,7 @@ def _read_step(marker: str, index: int, step: dict[str, Any]) -> Plan:
         retry_after=step.get("retry_after"),
         error=step.get("error", {}),
         cut_after=step.get("cut_after_chunks"),
+        finish=step.get("finish"),
     )
 
 

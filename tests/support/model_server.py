@@ -12,6 +12,7 @@ and may carry
     "hold_s": 5, "hold_after": 2                    stop after 2 frames for 5 s or until POST /_release?marker=…
     "status": 429, "retry_after": 1, "error": {…}   answer with an error
     "cut_after_chunks": 2                           break the connection off after 2 frames
+    "finish": "content_filter"                      the finish reason, in the provider's own word
     "times": 1                                      only the first time; afterwards the plain answer of the step
 
 Without a script the prompt is echoed, or `--answer` is given from ready-made bytes (for benchmarks).

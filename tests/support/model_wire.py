@@ -48,7 +48,7 @@ def _openai_body(plan: Plan, model: str, tokens_in: int, tokens_out: int) -> dic
             {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
             for call in plan.calls
         ]
-    finish = "tool_calls" if plan.calls else "stop"
+    finish = plan.finish or ("tool_calls" if plan.calls else "stop")
     return {
         "id": "chatcmpl-scripted",
         "object": "chat.completion",
@@ -80,7 +80,7 @@ def _openai_frames(plan: Plan, model: str, tokens_in: int, tokens_out: int) -> I
     for number, call in enumerate(plan.calls):
         function = {"name": call.name, "arguments": call.arguments}
         yield frame({"tool_calls": [{"index": number, "id": call.id, "type": "function", "function": function}]})
-    yield frame({}, "tool_calls" if plan.calls else "stop")
+    yield frame({}, plan.finish or ("tool_calls" if plan.calls else "stop"))
     tail = {**head, "choices": [], "usage": _openai_usage(tokens_in, tokens_out)}
     yield b"data: " + json.dumps(tail).encode() + b"\n\ndata: [DONE]\n\n"
 
@@ -104,7 +104,7 @@ def _anthropic_body(plan: Plan, model: str, tokens_in: int, tokens_out: int) -> 
         "role": "assistant",
         "model": model,
         "content": content,
-        "stop_reason": "tool_use" if plan.calls else "end_turn",
+        "stop_reason": plan.finish or ("tool_use" if plan.calls else "end_turn"),
         "stop_sequence": None,
         "usage": {"input_tokens": tokens_in, "output_tokens": tokens_out},
     }
@@ -130,7 +130,7 @@ def _anthropic_frames(plan: Plan, model: str, tokens_in: int, tokens_out: int) -
         yield frame("content_block_delta", index=index, delta=delta)
         yield frame("content_block_stop", index=index)
         index += 1
-    reason = "tool_use" if plan.calls else "end_turn"
+    reason = plan.finish or ("tool_use" if plan.calls else "end_turn")
     out = {"output_tokens": tokens_out}
     yield frame("message_delta", delta={"stop_reason": reason, "stop_sequence": None}, usage=out)
     yield frame("message_stop")
