@@ -140,6 +140,10 @@ def _show(standing: "Standing", title: str) -> None:
         out.print(Text(f"  {row['role']:<10} {row['pid']:>8} {row.get('port', '')}"))
 
 
+def _leave(_number: int, _frame: object) -> NoReturn:
+    sys.exit(0)
+
+
 @cli.command()
 def api(
     data: Data = None,
@@ -154,7 +158,7 @@ def api(
     import uvicorn
 
     # The server raises the signal that stopped it again: being asked to stop is no failure.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    signal.signal(signal.SIGTERM, _leave)
     settings = _checked(_settings(data=data, host=host, port=port))
     gc.disable()  # loading makes hundreds of thousands of objects and no garbage: a tenth of the start
     from app.main import create_app

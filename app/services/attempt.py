@@ -238,6 +238,21 @@ class Attempt:
         self.run, self.record = await self._persist(write, done=self._checkpointed)
         self._stored, self._has_record = len(self.messages), True
 
+    async def save_events(self) -> None:
+        """Store the events of a long stream between two checkpoints; the partial answer itself is not history."""
+
+        async def write(unit: Unit) -> Run:
+            batch = self.take()
+            if batch is None:
+                return self.run
+            run = await unit.runs.checkpoint(self.run.id, self.run.fence, last_seq=batch.last_seq)
+            if run is None:
+                raise LeaseLost
+            await self.store(unit, batch)
+            return run
+
+        self.run = await self._persist(write)
+
     async def end(self, ending: Ending) -> Run:
         """Write how the attempt leaves its run: log, result, usage, events and state in one commit."""
 

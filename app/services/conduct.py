@@ -152,7 +152,7 @@ class Conduct:
         return deferred.build_results(approvals=answers)
 
     async def _stream(self, _ctx: RunContext[AgentContext], events: AsyncIterable[AgentStreamEvent]) -> None:
-        delta = self._attempt.events.delta
+        written = self._attempt.events
         async for event in events:
             if isinstance(event, PartDeltaEvent) and isinstance(event.delta, TextPartDelta):
                 text, part = event.delta.content_delta, event.index
@@ -161,7 +161,9 @@ class Conduct:
             else:
                 continue
             if text:
-                delta(clean(text), part)
+                written.delta(clean(text), part)
+            if written.needs_commit:
+                await self._attempt.save_events()
 
     # Endings
 
