@@ -321,7 +321,7 @@ def create_key(
 
     given = {"name": name, "scopes": scope or None, "user_id": user, "expires_in_days": days or None}
     made = _with_runtime(data, lambda runtime: own_keys.create(runtime.database, runtime.peppers[0], **given))
-    out.print(Text(made.model_dump_json() if as_json else made.key))
+    out.print(Text(made.model_dump_json() if as_json else made.key or ""))
 
 
 @keys.command("list")

@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter, Response, status
 
-from app.api.deps import ManageKeys, ObjectId, RuntimeDep, UnitDep, mark
+from app.api.deps import ManageKeys, ObjectId, OnceDep, RuntimeDep, UnitDep, mark
 from app.api.examples import KEY, KEY_CREATED, answers, page
 from app.api.pages import Paging, page_of
 from app.api.route import StrictRoute
@@ -15,11 +15,11 @@ router = APIRouter(route_class=StrictRoute, tags=["api keys"])
 
 @router.post("/api-keys", status_code=status.HTTP_201_CREATED, responses=answers(201, KEY_CREATED))
 async def create_key(
-    body: KeyCreate, unit: UnitDep, principal: ManageKeys, runtime: RuntimeDep, response: Response
+    body: KeyCreate, unit: UnitDep, principal: ManageKeys, runtime: RuntimeDep, once: OnceDep, response: Response
 ) -> KeyCreated:
     """Make an API key. `key` is shown this once."""
-    made = await keys.create(unit, principal, runtime.peppers[0], body)
-    mark(response, f"/api-keys/{made.id}", replayed=False)
+    made = await keys.create(unit, principal, runtime.peppers[0], body, once=once)
+    mark(response, f"/api-keys/{made.id}", replayed=made.key is None)
     return made
 
 

@@ -128,6 +128,6 @@ class KeyOut(Outbound):
 
 
 class KeyCreated(KeyOut):
-    """A new API key with its secret, shown this once."""
+    """A new API key with its secret, shown this once; null when a request is repeated."""
 
-    key: str
+    key: str | None

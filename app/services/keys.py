@@ -17,6 +17,7 @@ from app.models.errors import Forbidden, NotFound, Unauthorized
 from app.models.identity import SCOPES, ApiKey, KeyCreate, KeyCreated, KeyOut, Principal
 from app.models.ids import new_id
 from app.services import users
+from app.services.idempotency import Once, earlier, settle
 
 PREFIX = "sl"
 ORDINARY_SCOPES = tuple(scope for scope in SCOPES if scope not in ("keys:manage", "users:act_as"))
@@ -85,11 +86,17 @@ async def issue(
     return Issued(row, f"{body}_{_checksum(body)}")
 
 
-async def create(unit: Unit, principal: Principal, pepper: bytes, wanted: KeyCreate) -> KeyCreated:
+async def create(
+    unit: Unit, principal: Principal, pepper: bytes, wanted: KeyCreate, *, once: Once | None = None
+) -> KeyCreated:
     """Make the key that the principal asks for; it cannot hold more than its maker.
 
-    Raises Forbidden for a scope or a user that the maker does not reach.
+    A repeated request gets the key that the first one made, without its secret. Raises Forbidden for a scope or a
+    user that the maker does not reach.
     """
+    existing = await earlier(unit, once, new_id())
+    if existing is not None:
+        return await _shown_before(unit, existing)
     scopes = [s for s in ORDINARY_SCOPES if principal.may(s)] if wanted.scopes is None else list(wanted.scopes)
     missing = [scope for scope in scopes if not principal.may(scope)]
     if missing:
@@ -107,8 +114,16 @@ async def create(unit: Unit, principal: Principal, pepper: bytes, wanted: KeyCre
         scopes=scopes,
         expires_in_days=wanted.expires_in_days,
     )
+    await settle(unit, once, issued.key.id)
     shown = await show(unit, [issued.key])
     return KeyCreated(**dict(shown[0]), key=issued.token)
+
+
+async def _shown_before(unit: Unit, key_id: UUID) -> KeyCreated:
+    row = await unit.keys.get(key_id)
+    if row is None:
+        raise NotFound("The API key of this Idempotency-Key is gone.")
+    return KeyCreated(**dict((await show(unit, [row]))[0]), key=None)
 
 
 async def bootstrap(database: Database, pepper: bytes) -> Issued | None:

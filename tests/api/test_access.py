@@ -215,6 +215,26 @@ async def test_a_key_cannot_make_a_key_that_holds_more(app: FastAPI) -> None:
     assert other.status_code == 403
 
 
+async def test_a_repeated_request_makes_no_second_key_and_shows_no_secret(app: FastAPI) -> None:
+    async with caller(app, Idempotency_Key="once") as client:
+        first = await client.post("/api-keys", json={"name": "ci"})
+        again = await client.post("/api-keys", json={"name": "ci"})
+    assert again.headers["idempotency-replayed"] == "true"
+    assert again.json() == {**first.json(), "key": None}
+
+
+async def test_pages_of_listed_origins_may_ask_with_a_key(settings: Settings) -> None:
+    server = settings.server.model_copy(update={"cors_origins": ("https://console.example",)})
+    app = create_app(settings.model_copy(update={"server": server}))
+    async with app.router.lifespan_context(app):
+        asked = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "x-api-key"}
+        for origin, allowed in (("https://console.example", True), ("https://evil.example", False)):
+            async with caller(app, Origin=origin) as client:
+                answer = await client.options("/conversations", headers=asked)
+                assert (answer.headers.get("access-control-allow-origin") == origin) is allowed
+                assert (await client.get("/conversations")).status_code == 401
+
+
 async def test_acting_for_another_user_needs_its_scope(app: FastAPI) -> None:
     plain = await make_key(app)
     acting = await make_key(app, scopes=["conversations:write", "conversations:read", "users:act_as"])

@@ -50,6 +50,12 @@ class KeyStore:
         )
         return ApiKey(*(await self._connection.execute(statement)).one())
 
+    async def get(self, key_id: UUID) -> ApiKey | None:
+        """The key, or None."""
+        statement = select(*COLUMNS).where(api_keys.c.workspace_id == self._workspace_id, api_keys.c.id == key_id)
+        found = (await self._connection.execute(statement)).one_or_none()
+        return ApiKey(*found) if found else None
+
     async def page(self, *, limit: int, after: UUID | None = None) -> list[ApiKey]:
         """Up to `limit` keys, revoked ones too, the newest first, older than `after`."""
         statement = select(*COLUMNS).where(api_keys.c.workspace_id == self._workspace_id)
