@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,6 +14,7 @@ from support.loopback import Loopback
 from support.model_server import model_server, script
 from support.receiver import receiver
 
+from app.agents.registry import AgentRegistry
 from app.config import load_settings
 from app.database.stores.entries import ConversationLog
 from app.models.approval import Approval, DecisionIn
@@ -71,10 +72,13 @@ class Desk:
         mark: str = "",
         on_busy: OnBusy = "reject",
         stream: bool = False,
+        registry: AgentRegistry | None = None,
     ) -> Run:
-        """Begin a scripted turn."""
+        """Begin a scripted turn; with `registry`, under the definitions that another process would have."""
         wanted = Say(script(*steps, mark=mark, say="go"), stream=stream, on_busy=on_busy)
-        run, _ = await chat.say(self.runtime.works.chat, self.owner, conversation_id, wanted, None)
+        here = self.runtime.works.chat
+        place = replace(here, registry=registry or here.registry)
+        run, _ = await chat.say(place, self.owner, conversation_id, wanted, None)
         return run
 
     async def delegate(self, *steps: dict[str, Any], mark: str = "", **more: Any) -> Run:
