@@ -26,6 +26,11 @@ CONNECT_SECONDS = 2
 COMMAND_SECONDS = 20
 ACQUIRE_SECONDS = 4
 RESTED_SECONDS = 1.0
+LOCK_SECONDS = 3
+SILENT_SECONDS = 4
+UNIT_SECONDS = 6
+"""A process of ours may freeze with a transaction open, and hold a lock that all others need: the server then ends
+its transaction, and bounds how long each of them waits. A unit takes milliseconds."""
 
 _AWAY = (
     asyncpg.PostgresConnectionError,
@@ -33,6 +38,9 @@ _AWAY = (
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
     asyncpg.TooManyConnectionsError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.TransactionTimeoutError,
+    asyncpg.LockNotAvailableError,
     asyncpg.InterfaceError,
     OSError,
     TimeoutError,
@@ -76,6 +84,23 @@ def _ping_rested(engine: AsyncEngine) -> None:
     event.listen(engine.sync_engine, "checkout", is_taken)
 
 
+_BOUND = f"""
+SELECT CASE WHEN current_setting('server_version_num')::int >= 170000
+            THEN set_config('transaction_timeout', '{UNIT_SECONDS}s', false) END
+"""
+"""Only this one ends a process that froze between preparing a statement and executing it; older servers lack it."""
+
+
+def _bound_units(engine: AsyncEngine) -> None:
+    def is_new(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
+        cursor = connection.cursor()
+        cursor.execute(_BOUND)
+        cursor.close()
+        connection.commit()
+
+    event.listen(engine.sync_engine, "connect", is_new)
+
+
 class Database:
     """The ledger's engine. Open a unit with `begin`; it commits at the end of the block or not at all."""
 
@@ -90,10 +115,16 @@ class Database:
             connect_args={
                 "timeout": CONNECT_SECONDS,
                 "command_timeout": COMMAND_SECONDS,
-                "server_settings": {"application_name": "sixlane", "jit": "off"},
+                "server_settings": {
+                    "application_name": "sixlane",
+                    "jit": "off",
+                    "lock_timeout": f"{LOCK_SECONDS}s",
+                    "idle_in_transaction_session_timeout": f"{SILENT_SECONDS}s",
+                },
             },
         )
         _ping_rested(self.engine)
+        _bound_units(self.engine)
         self._ringer = ringer
 
     def set_ringer(self, ringer: Ringer) -> None:
