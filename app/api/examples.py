@@ -18,6 +18,11 @@ USAGE: dict[str, Any] = {
     "total_tokens": 51,
     "cost_usd": None,
 }
+USAGE_REPORT: dict[str, Any] = {
+    "runs": 2,
+    "usage": USAGE,
+    "models": [{"model": "openai:gpt-6.1-terra", "runs": 2, "usage": USAGE}],
+}
 CONVERSATION: dict[str, Any] = {
     "id": ID,
     "pattern_type": "chatbot",

@@ -3,7 +3,7 @@
 from fastapi import APIRouter
 from fastapi.routing import APIRoute
 
-from app.api import agents, api_keys, approvals, conversations, docs, health, messages, runs, tasks
+from app.api import agents, api_keys, approvals, conversations, docs, health, messages, runs, tasks, usage
 
 ROUTERS: tuple[APIRouter, ...] = (
     conversations.router,
@@ -11,6 +11,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     tasks.router,
     runs.router,
     approvals.router,
+    usage.router,
     agents.router,
     api_keys.router,
     health.router,

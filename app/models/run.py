@@ -179,3 +179,19 @@ class RunOut(Outbound):
     created_at: datetime
     started_at: datetime | None
     completed_at: datetime | None
+
+
+class ModelUsage(Outbound):
+    """What the runs on one model used."""
+
+    model: str = Field(examples=["demo"])
+    runs: int = Field(examples=[2])
+    usage: Usage
+
+
+class UsageOut(Outbound):
+    """What was used: in sum, and by model. `cost_usd` is null where a price is not known, never 0."""
+
+    runs: int = Field(examples=[2])
+    usage: Usage
+    models: list[ModelUsage]

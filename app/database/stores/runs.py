@@ -1,14 +1,16 @@
 """Runs of one workspace. `transition` is the only place where a status changes."""
 
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Numeric, and_, func, insert, select, text, update
+from sqlalchemy import ColumnElement, and_, func, insert, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.database.models import run_results, runs
 from app.database.rows import columns_of
+from app.database.usage import usage_in, used
 from app.models.run import TERMINAL, TRANSITIONS, Run, RunResult, RunStatus
 
 COLUMNS = columns_of(runs, Run)
@@ -233,32 +235,24 @@ class RunStore:
         )
         await self._connection.execute(statement)
 
-    async def usage_of(
-        self, *, conversation_id: UUID | None = None, task_id: UUID | None = None, user_id: UUID | None = None
-    ) -> dict[str, Any]:
-        """Usage summed over runs; `cost_usd` is null as soon as one run with requests has no known cost."""
-        requests = runs.c.usage["requests"].as_integer()
-        cost = runs.c.usage["cost_usd"].as_string()
-        unpriced = func.count().filter(and_(requests > 0, cost.is_(None)))
-        totals = [
-            func.coalesce(func.sum(runs.c.usage[name].as_integer()), 0).label(name)
-            for name in ("requests", "tool_calls", "input_tokens", "output_tokens", "total_tokens")
-        ]
-        statement = select(
-            func.count().label("runs"),
-            *totals,
-            func.sum(cost.cast(Numeric())).label("cost_usd"),
-            unpriced.label("unpriced"),
-        ).where(runs.c.workspace_id == self._workspace_id)
-        wanted = {runs.c.conversation_id: conversation_id, runs.c.task_id: task_id, runs.c.user_id: user_id}
-        for column, value in wanted.items():
-            if value is not None:
-                statement = statement.where(column == value)
-        row = (await self._connection.execute(statement)).mappings().one()
-        found = dict(row)
-        if found.pop("unpriced"):
-            found["cost_usd"] = None
-        return found
+    async def usage_by_model(
+        self, *, user_id: UUID | None, since: datetime | None, until: datetime | None
+    ) -> list[dict[str, Any]]:
+        """What runs that were created in the time used, by model; `cost_usd` is null where a price is not known."""
+        statement = (
+            select(runs.c.model, func.count().label("runs"), *used())
+            .where(runs.c.workspace_id == self._workspace_id)
+            .group_by(runs.c.model)
+            .order_by(runs.c.model)
+        )
+        if user_id is not None:
+            statement = statement.where(runs.c.user_id == user_id)
+        if since is not None:
+            statement = statement.where(runs.c.created_at >= since)
+        if until is not None:
+            statement = statement.where(runs.c.created_at < until)
+        rows = (await self._connection.execute(statement)).mappings().all()
+        return [{"model": row["model"], "runs": row["runs"], "usage": usage_in(row)} for row in rows]
 
     def _is(self, run_id: UUID) -> Any:
         return and_(runs.c.workspace_id == self._workspace_id, runs.c.id == run_id)
