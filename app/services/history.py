@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from pydantic_ai.conversation_store import ConversationRecord
@@ -12,6 +13,7 @@ from pydantic_ai.messages import (
     ToolCallPart,
     ToolReturnPart,
     UserPromptPart,
+    repair_messages,
 )
 
 from app.database.stores.entries import ConversationLog, read_messages, record_of
@@ -46,7 +48,7 @@ def read(opened: OpenConversation) -> History:
     if row.revision is None:
         record = ConversationRecord(conversation_id=str(row.id), head_id=None, scope=str(row.workspace_id))
         return History(record, [], False, row.context_data, row.targets)
-    messages = read_messages(opened.messages, opened.formats) if opened.messages is not None else []
+    messages = _as_sent(read_messages(opened.messages, opened.formats)) if opened.messages is not None else []
     return History(record_of(row.workspace_id, str(row.id), row), messages, True, row.context_data, row.targets)
 
 
@@ -56,7 +58,17 @@ async def load(unit: Unit, run: Run) -> History:
     conversation = await log.load(str(run.conversation_id))
     if conversation is None or log.record is None:
         return History(empty_record(run), [], False, log.context_data, log.targets)
-    return History(log.record, conversation.messages, True, log.context_data, log.targets)
+    return History(log.record, _as_sent(conversation.messages), True, log.context_data, log.targets)
+
+
+def _as_sent(messages: list[ModelMessage]) -> list[ModelMessage]:
+    """The messages in the shape that the agent library gives them before a run: two requests in a row become one.
+
+    What a run adds is told from what was there by its place, so the shape must be settled before the run begins.
+    """
+    if all(one.kind != following.kind for one, following in pairwise(messages)):
+        return messages
+    return repair_messages(messages, repair_last_response=False)
 
 
 def step_of(messages: Sequence[ModelMessage]) -> int:

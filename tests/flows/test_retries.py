@@ -152,6 +152,24 @@ async def test_a_run_that_waits_to_be_tried_again_can_be_cancelled(desk: Desk, m
     assert len(asked(model, "called-off")) == 2
 
 
+@pytest.mark.parametrize("fault", [{"status": 401}, {"text": "", "finish": "content_filter"}, WRONG])
+async def test_nothing_that_was_said_gets_lost_after_failures(desk: Desk, fault: dict[str, Any]) -> None:
+    conversation_id = await desk.conversation()
+    turns = [[fault] * 4, [fault] * 4, *[[{"tools": [SUM]}, {"text": f"answer {number}"}] for number in range(3)]]
+    for number, steps in enumerate(turns):
+        turn = await desk.answer(await desk.say(conversation_id, *steps, mark=f"kept.{number}"))
+        assert turn.run.status == ("failed" if number < 2 else "completed"), turn.run.status_detail
+    entries = await desk.entries(conversation_id)
+    parts = [part for entry in entries for part in entry.message["parts"]]
+    said = [part["content"].split("MARK: ")[1][:6] for part in parts if part["part_kind"] == "user-prompt"]
+    assert said == [f"kept.{number}" for number in range(len(turns))]
+    assert [part["content"] for part in parts if part["part_kind"] == "text" and part["content"]] == [
+        "answer 0",
+        "answer 1",
+        "answer 2",
+    ]
+
+
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("bad", [NO_JSON, WRONG, {"tools": [{"name": "no_such_tool", "args": {}}]}])
 async def test_wrong_arguments_are_told_to_the_model(desk: Desk, bad: dict[str, Any], stream: bool) -> None:
