@@ -27,10 +27,10 @@ pytestmark = pytest.mark.xdist_group("chaos")
 
 FLEET: tuple[Role, ...] = ("api", "api", "worker", "worker", "scheduler")
 CLIENTS = 10
-AWAY_SECONDS = 2.0
+AWAY_SECONDS = 1.5
 DELAY_SECONDS = 10.0
 ANSWER_SECONDS = 5.0
-PAUSE_SECONDS = 2.5
+PAUSE_SECONDS = 1.5
 
 Accident = Callable[[], Awaitable[None]]
 

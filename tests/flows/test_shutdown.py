@@ -14,9 +14,9 @@ from support.patient import PatientClient
 
 pytestmark = pytest.mark.xdist_group("chaos")
 
-GRACE_SECONDS = 2
+GRACE_SECONDS = 1
 """What the fleet's processes give their runs."""
-EXIT_SECONDS = GRACE_SECONDS + 6
+EXIT_SECONDS = GRACE_SECONDS + 7
 ANSWER = "The long answer " * 8 + "ends here."
 
 
@@ -30,7 +30,7 @@ def prompt(mark: str) -> str:
 
 
 async def test_a_worker_hands_its_run_back(database_url: str, redis_url: str, tmp_path: Path) -> None:
-    async with theatre(database_url, redis_url, tmp_path) as world:
+    async with theatre(database_url, redis_url, tmp_path, SIXLANE_SHUTDOWN_SECONDS=str(GRACE_SECONDS)) as world:
         audit, client = Audit(database_url), PatientClient(world.fleet)
         await audit.install()
         worker, _ = await asyncio.gather(*(world.fleet.start(role) for role in ("worker", "api")))
@@ -40,13 +40,13 @@ async def test_a_worker_hands_its_run_back(database_url: str, redis_url: str, tm
             await asyncio.to_thread(world.model.wait, "marker=held&step=1&phase=holding")
             began = time.monotonic()
             assert await world.fleet.stop(worker, EXIT_SECONDS) == 0
-            assert time.monotonic() - began >= GRACE_SECONDS - 0.5
+            assert time.monotonic() - began >= GRACE_SECONDS - 0.2
             await handed_back(client, audit, run_id)
             await finished_by_another(world, client, audit, run_id)
 
 
 async def test_an_api_hands_its_stream_back(database_url: str, redis_url: str, tmp_path: Path) -> None:
-    async with theatre(database_url, redis_url, tmp_path) as world:
+    async with theatre(database_url, redis_url, tmp_path, SIXLANE_SHUTDOWN_SECONDS=str(GRACE_SECONDS)) as world:
         audit, client = Audit(database_url), PatientClient(world.fleet)
         await audit.install()
         api = await world.fleet.start("api")
@@ -70,11 +70,11 @@ async def test_an_api_hands_its_stream_back(database_url: str, redis_url: str, t
 
 async def test_what_is_nearly_done_is_let_finish(database_url: str, redis_url: str, tmp_path: Path) -> None:
     roles: tuple[Role, ...] = ("api", "worker")
-    async with theatre(database_url, redis_url, tmp_path) as world:
+    async with theatre(database_url, redis_url, tmp_path, SIXLANE_SHUTDOWN_SECONDS=str(GRACE_SECONDS)) as world:
         client = PatientClient(world.fleet)
         _, worker = await asyncio.gather(*(world.fleet.start(role) for role in roles))
         async with contextlib.aclosing(client):
-            script = json.dumps([{"text": ANSWER, "delay_ms": 800}])
+            script = json.dumps([{"text": ANSWER, "delay_ms": 500}])
             task = await client.post("/tasks", {"task_type": "delegation", "prompt": f"SCRIPT: {script}\nMARK: near"})
             await asyncio.to_thread(world.model.wait, "marker=near")
             assert await world.fleet.stop(worker, EXIT_SECONDS) == 0

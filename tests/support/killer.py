@@ -49,8 +49,14 @@ class Killer:
         member = await self.fleet.start(role)
         self.names[member.owner] = member
 
-    async def strike(self, point: Point, *, target: str = "") -> None:
-        """Wait for the point, kill, and begin to start another process in its place."""
+    async def strike_all(self, aims: list[tuple[Point, str]]) -> None:
+        """Every blow in its turn; whoever falls is replaced while the next one is aimed."""
+        async with asyncio.TaskGroup() as group:
+            for point, target in aims:
+                group.create_task(self.start(await self.strike(point, target)))
+
+    async def strike(self, point: Point, target: str) -> Role:
+        """Wait for the point and kill. Returns whom the fleet lacks now."""
         find: dict[Point, Callable[[], Awaitable[tuple[str, str] | None]]] = {
             "stream": self._streaming,
             "tool": lambda: self._in_tool(target),
@@ -64,7 +70,7 @@ class Killer:
         member = self.names[owner]
         at = self.fleet.kill(member)
         self.blows.append(Blow(point, member.role, at, owner, await self.audit.held_by(owner), aim))
-        await self.start(member.role)
+        return member.role
 
     async def _streaming(self) -> tuple[str, str] | None:
         state = await asyncio.to_thread(self.theatre.model.state)

@@ -15,7 +15,7 @@ from support.patient import PatientClient, Stream
 
 Shapes = tuple[tuple[str, ...], ...]
 Door = Literal["task", "turn", "stream"]
-HOLD_SECONDS = 1.5
+HOLD_SECONDS = 1.2
 DOORS: tuple[Door, ...] = ("task", "turn", "stream", "stream")
 SHAPES: Shapes = (
     ("calculator", "slow"),
