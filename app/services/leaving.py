@@ -6,7 +6,7 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from pydantic_ai.conversation_store import ConversationRecord
-from pydantic_ai.messages import ModelMessage
+from pydantic_ai.messages import ModelMessage, ModelResponse
 from pydantic_ai.tools import DeferredToolRequests
 from pydantic_ai.usage import RunUsage
 
@@ -98,7 +98,10 @@ async def _complete(attempt: Leaver, unit: Unit, ending: Ending) -> Run:
     """The way of most runs, in as few statements as it takes."""
     messages = attempt.new_messages()
     ids = [new_id() for _ in messages]
-    entry_id = ids[-1] if ids else None
+    head = UUID(attempt.record.head_id) if attempt.record.head_id else None
+    responses = [made for made, message in zip(ids, messages, strict=True) if isinstance(message, ModelResponse)]
+    # Data is given through a tool call, so its response was checkpointed and only the call's result is new.
+    entry_id = responses[-1] if responses else head
     progress = attempt.progress()
     answer = {"text": ending.text, "data": ending.data}
     told = {"result": answer, "usage": public_usage(progress["usage"]), "message_id": entry_id}
@@ -115,10 +118,10 @@ async def _complete(attempt: Leaver, unit: Unit, ending: Ending) -> Run:
         usage=usage_of(attempt.total_usage()),
         text=ending.text,
         data=ending.data,
+        entry_id=entry_id,
         events=batch,
     )
-    head = attempt.record.head_id
-    run = await unit.turns.complete(attempt.run, UUID(head) if head else None, attempt.revision, done)
+    run = await unit.turns.complete(attempt.run, head, attempt.revision, done)
     if run is None:
         raise LeaseLost
     await release_next(unit, run.conversation_id)

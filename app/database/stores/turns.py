@@ -130,7 +130,7 @@ WITH locked AS MATERIALIZED (
       FROM logged, unnest(:ids, :parents, :messages) AS n(id, parent_id, message)
 ), answered AS (
     INSERT INTO run_results AS was (workspace_id, run_id, text, data, entry_id)
-    SELECT :workspace_id, :run_id, :text, :data, :head_id FROM logged
+    SELECT :workspace_id, :run_id, :text, :data, :entry_id FROM logged
     ON CONFLICT (workspace_id, run_id) DO UPDATE
        SET text = excluded.text, data = excluded.data, error = NULL, entry_id = excluded.entry_id,
            created_at = app_now()
@@ -145,7 +145,7 @@ SELECT ended.* FROM ended, logged
     )
     .bindparams(
         *(bindparam(name, type_=_UUID) for name in ("workspace_id", "conversation_id", "run_id", "head_id")),
-        *(bindparam(name, type_=_UUID) for name in ("revision", "expected")),
+        *(bindparam(name, type_=_UUID) for name in ("revision", "expected", "entry_id")),
         *(bindparam(name, type_=Integer) for name in ("checkpoints", "fence", "first_seq", "last_seq")),
         *(bindparam(name, type_=Text) for name in ("text", "events")),
         *(bindparam(name, type_=ARRAY(_UUID)) for name in ("ids", "parents")),
@@ -178,7 +178,10 @@ class Caps:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """What a completed run leaves: its new entries in the log, its answer, its events and its last columns."""
+    """What a completed run leaves: its new entries in the log, its answer, its events and its last columns.
+
+    `entry_id` is the response that answers; it may have been logged before.
+    """
 
     progress: dict[str, Any]
     ids: Sequence[UUID]
@@ -188,6 +191,7 @@ class Completion:
     usage: dict[str, Any]
     text: str | None
     data: Any
+    entry_id: UUID | None
     events: EventBatch
 
 
@@ -249,6 +253,7 @@ class TurnStore:
                 "format": done.format,
                 "text": done.text,
                 "data": done.data,
+                "entry_id": done.entry_id,
             },
         )
         row = found.one_or_none()
