@@ -208,17 +208,17 @@ class EventHub:
     # To the bus
 
     async def publish(self) -> None:
-        """Carry events to the bus until cancelled: one round trip for all runs, and a pause."""
+        """Carry events to the bus until cancelled: one round trip for all runs in each window.
+
+        Only what is followed here goes out at once, and never more often than there is breath for.
+        """
         while True:
             await self._work.wait()
-            self._hurry.clear()
-            if not await self.send():
-                await asyncio.sleep(AWAY_SECONDS)
-                continue
-            await asyncio.sleep(BREATH_SECONDS)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(WINDOW_SECONDS - BREATH_SECONDS):
                     await self._hurry.wait()
+            self._hurry.clear()
+            await asyncio.sleep(BREATH_SECONDS if await self.send() else AWAY_SECONDS)
 
     async def send(self) -> bool:
         """Send what is due now; False when the bus is away and it has to be tried again."""
