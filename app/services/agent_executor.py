@@ -42,9 +42,11 @@ class Execution:
     """A run in this process: its task, why it was told to stop, and what it came to if it was completed.
 
     `leaving` is set while its last commit is made: from then on the fence alone decides whether the lease held.
+    Until `leased_until`, by the loop's clock, nobody else can have taken it over.
     """
 
     run: Run
+    leased_until: float
     opened: OpenConversation | None = None
     result: RunResult | None = None
     token: CancellationToken = field(default_factory=CancellationToken)
@@ -92,7 +94,11 @@ class Executor:
 
     def start(self, run: Run, opened: OpenConversation | None = None) -> Execution:
         """Begin to execute a run whose lease this process holds, with its conversation if that is at hand."""
-        execution = Execution(run, opened)
+        earlier = self._held.get(run.id)
+        if earlier is not None:
+            # Its lease ran out unnoticed, and this very process has claimed the run again.
+            self._drop(earlier)
+        execution = Execution(run, self._clock() + self.options.lease, opened)
         self._held[run.id] = execution
         execution.task = self._spawn(self._execute(execution), f"run:{run.id}")
         return execution
@@ -115,6 +121,7 @@ class Executor:
         held = {run_id: execution.run.fence for run_id, execution in self._held.items()}
         if not held:
             return
+        leased_until = self._clock() + self.options.lease
         async with self._database.across() as unit:
             alive = await unit.queue.heartbeat(self.options.owner, self.options.lease, held)
         for run_id, fence in held.items():
@@ -123,7 +130,9 @@ class Executor:
                 continue
             if run_id not in alive:
                 self._drop(execution)
-            elif alive[run_id]:
+                continue
+            execution.leased_until = leased_until
+            if alive[run_id]:
                 self.cancel(run_id)
 
     async def look_for_cancels(self) -> None:
@@ -148,6 +157,9 @@ class Executor:
         if left:
             await asyncio.wait(left, timeout=10)
 
+    def _clock(self) -> float:
+        return asyncio.get_running_loop().time()
+
     def _drop(self, execution: Execution) -> None:
         if execution.leaving:
             return
@@ -169,7 +181,8 @@ class Executor:
             except Exception:
                 log.exception("run.left_to_its_lease")
             finally:
-                self._held.pop(run.id, None)
+                if self._held.get(run.id) is execution:
+                    del self._held[run.id]
                 execution.ended.set()
                 if self.on_free is not None:
                     self.on_free()
@@ -178,7 +191,9 @@ class Executor:
         run = execution.run
         events = await EventLog.open(run, self._hub, self._database)
         try:
-            attempt = Attempt(self._database, run, events, execution.opened)
+            attempt = Attempt(
+                self._database, run, events, execution.opened, leased=lambda: self._clock() < execution.leased_until
+            )
             ending = await self._conduct(execution, attempt)
             execution.leaving = True
             execution.run = await attempt.end(ending)

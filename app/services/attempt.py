@@ -34,12 +34,21 @@ PERSIST_SECONDS = 60.0
 class Attempt:
     """State of one attempt. Only its own task and the tool calls of that task use it."""
 
-    def __init__(self, database: Database, run: Run, events: EventLog, opened: OpenConversation | None = None) -> None:
+    def __init__(
+        self,
+        database: Database,
+        run: Run,
+        events: EventLog,
+        opened: OpenConversation | None = None,
+        *,
+        leased: Callable[[], bool],
+    ) -> None:
         self.run = run
         self.events = events
         self.result: RunResult | None = None
         self._database = database
         self._opened = opened
+        self._leased = leased
         self._loop = asyncio.get_running_loop()
         self._began = self._loop.time()
         self._earlier_seconds = float(run.usage.get("seconds", 0))
@@ -157,6 +166,11 @@ class Attempt:
         self.events.emit(
             "tool.result", tool_call_id=part.tool_call_id, tool=part.tool_name, status=status, summary=summary
         )
+
+    async def make_sure(self) -> None:
+        """Look whether the run is still ours if its lease may have run out, as after a frost. Raises LeaseLost."""
+        if not self._leased():
+            await self._persist(self.held)
 
     # What is written
 

@@ -48,6 +48,11 @@ class Journal(AbstractCapability[AgentContext]):
     attempt: "Attempt"
     specs: Mapping[str, ToolSpec]
 
+    async def before_model_request(self, ctx: RunContext[AgentContext], request_context: Any) -> Any:
+        """Ask nothing that somebody else may have asked already."""
+        await self.attempt.make_sure()
+        return request_context
+
     async def after_model_request(
         self, ctx: RunContext[AgentContext], *, request_context: Any, response: ModelResponse
     ) -> ModelResponse:
