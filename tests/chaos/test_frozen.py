@@ -13,7 +13,7 @@ from support.audit import Audit
 from support.fleet import LEASE_SECONDS, Member, Role, theatre
 from support.load import Load, deciding
 from support.patient import PatientClient
-from support.verdict import no_effect_twice, nothing_lost
+from support.verdict import no_effect_twice, no_step_twice, nothing_lost
 
 pytestmark = pytest.mark.xdist_group("chaos")
 
@@ -49,6 +49,7 @@ async def test_what_thawed_processes_write_late_is_refused(database_url: str, re
         print(f"\nruns: {len(load.orders)}, frozen with {len(lost)} of them")
         assert world.fleet.gone() == []
         await nothing_lost(audit, load.orders)
+        await no_step_twice(world, audit)
         no_effect_twice(world, load.orders)
         await nothing_late(audit, lost, thaw)
         await noticed(members, lost)
