@@ -12,7 +12,7 @@ from support.audit import Audit
 from support.fleet import Fleet, Member, Role, Theatre
 from support.load import HOLD_SECONDS
 
-Point = Literal["stream", "tool", "anywhere"]
+Point = Literal["stream", "tool", "anywhere", "scheduler"]
 YOUNG_SECONDS = HOLD_SECONDS * 0.6
 _MOST_SECONDS = 30.0
 
@@ -60,7 +60,8 @@ class Killer:
         find: dict[Point, Callable[[], Awaitable[tuple[str, str] | None]]] = {
             "stream": self._streaming,
             "tool": lambda: self._in_tool(target),
-            "anywhere": self._anywhere,
+            "anywhere": lambda: self._anywhere("api", "worker"),
+            "scheduler": lambda: self._anywhere("scheduler"),
         }
         deadline = time.monotonic() + _MOST_SECONDS
         while (found := await find[point]()) is None:
@@ -95,9 +96,9 @@ class Killer:
                 return holder[2], aim
         return None
 
-    async def _anywhere(self) -> tuple[str, str] | None:
+    async def _anywhere(self, *roles: Role) -> tuple[str, str] | None:
         await asyncio.sleep(self.rng.random())
-        owners = [owner for owner in self.names if self._may_fall(owner)]
+        owners = [owner for owner, one in self.names.items() if one.role in roles and self._may_fall(owner)]
         return (self.rng.choice(owners), "") if owners else None
 
     def _may_fall(self, owner: str) -> bool:
