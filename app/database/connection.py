@@ -16,6 +16,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from app.database.direct import dumps
 from app.database.unit import Across, Unit
 from app.models.bells import Bell
 from app.models.errors import Unavailable
@@ -45,10 +46,6 @@ _AWAY = (
     OSError,
     TimeoutError,
 )
-
-
-def _dumps(value: Any) -> str:
-    return pydantic_core.to_json(value).decode()
 
 
 def is_outage(error: BaseException) -> bool:
@@ -110,7 +107,7 @@ class Database:
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=ACQUIRE_SECONDS,
-            json_serializer=_dumps,
+            json_serializer=dumps,
             json_deserializer=pydantic_core.from_json,
             connect_args={
                 "timeout": CONNECT_SECONDS,

@@ -79,10 +79,11 @@ async def submit(
             return begun
     before = await unit.runs.active_of(conversation.id)
     if before:
+        claim_for = None  # what was before it may be locked here by now, and a claim waits for such locks
         before = await _make_way(unit, before, on_busy)
+        values |= {"priority": 1 if on_busy == "interrupt" else 0}
     if before:
         waiting = WaitingOn(type="conversation", run_id=before[0].id)
-        values |= {"priority": 1 if on_busy == "interrupt" else 0}
         run = await unit.runs.add_parked({**values, "waiting_on": [waiting.model_dump(mode="json", exclude_none=True)]})
     elif claim_for is not None and await _has_room(unit, order, conversation.user_id, claim_for):
         return await unit.runs.add_running(values, claim_for.owner, claim_for.lease_seconds)
@@ -131,14 +132,19 @@ async def _has_room(unit: Unit, order: Order, user_id: UUID, claimant: Claimant)
 
 
 async def _make_way(unit: Unit, active: list[Run], on_busy: OnBusy) -> list[Run]:
-    """What is still before a new run once `on_busy` was applied. Raises Conflict for reject."""
+    """What is still before a new run once `on_busy` was applied. Raises Conflict for reject.
+
+    Runs that were parked behind an interrupted head stay so: the new run's end lets the next one go, as the head's
+    would have.
+    """
     head = active[0]
     if on_busy == "reject":
         raise await _busy(unit, head)
     if on_busy == "interrupt":
+        head = await _again(unit, head.id)  # a worker may have claimed it just now
         if head.status in IDLE:
             await _end(unit, head, "superseded", "A newer message took over the conversation.", release=False)
-            return active[1:]
+            return []
         await unit.runs.ask_cancel(head.id, "superseded")
         unit.ring(CancelAsked(head.id))
     return active
@@ -240,9 +246,9 @@ async def _end(unit: Unit, run: Run, reason: str, detail: str, *, release: bool 
 
 async def release_next(unit: Unit, conversation_id: UUID) -> None:
     """Let the oldest run that was parked behind an ended one be claimed. The conversation is locked."""
-    following = await unit.runs.release_next(conversation_id)
+    following = await unit.turns.release(conversation_id)
     if following is not None:
-        unit.ring(RunReady(following.id, following.lane))
+        unit.ring(RunReady(*following))
 
 
 async def _locked(unit: Unit, run_id: UUID) -> Run:

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, bindparam, func, insert, select, text, update
+from sqlalchemy import ColumnElement, and_, func, insert, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -24,31 +24,6 @@ PARKED = text("'infinity'::timestamptz")
 def after(seconds: float) -> ColumnElement[Any]:
     """The moment that many seconds from now, by the database's clock."""
     return func.app_now() + func.make_interval(0, 0, 0, 0, 0, 0, seconds)
-
-
-_HEAD = (
-    select(runs.c.id)
-    .where(
-        runs.c.workspace_id == bindparam("of_workspace"),
-        runs.c.conversation_id == bindparam("of_conversation"),
-        runs.c.status.in_(ACTIVE),
-    )
-    .order_by(runs.c.holds_conversation.desc(), runs.c.priority.desc(), runs.c.id)
-    .limit(1)
-    .scalar_subquery()
-)
-_RELEASE = (
-    update(runs)
-    .where(
-        runs.c.workspace_id == bindparam("of_workspace"),
-        runs.c.id == _HEAD,
-        runs.c.status == "queued",
-        runs.c.available_at == PARKED,
-    )
-    .values(available_at=func.app_now(), waiting_on=None)
-    .returning(*COLUMNS)
-)
-"""Built once: a turn ends with it."""
 
 
 class RunStore:
@@ -165,15 +140,6 @@ class RunStore:
             .order_by(runs.c.holds_conversation.desc(), runs.c.priority.desc(), runs.c.id)
         )
         return [Run(*row) for row in await self._connection.execute(statement)]
-
-    async def release_next(self, conversation_id: UUID) -> Run | None:
-        """Open the oldest parked run of a conversation for claims, when nothing is before it. Returns it.
-
-        The caller holds the conversation's row lock, so a run that parks at the same time is seen.
-        """
-        values = {"of_workspace": self._workspace_id, "of_conversation": conversation_id}
-        found = (await self._connection.execute(_RELEASE, values)).one_or_none()
-        return Run(*found) if found else None
 
     async def count_running(self, lane: str, user_id: UUID, agent: str) -> tuple[int, int, int]:
         """How many runs of the lane are running: of the user, of the agent, of the workspace.

@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.types import Float, Integer, SmallInteger, Text, Uuid
 
+from app.database.direct import Direct
 from app.database.models import conversations, runs
 from app.database.rows import columns_of
 from app.models.conversation import Conversation
@@ -51,7 +52,7 @@ def _names(columns: Sequence[Any], table: str) -> str:
     return ", ".join(f"{table}.{one.name}" for one in columns)
 
 
-_OPEN = (
+_OPEN = Direct(
     text(
         f"""
 WITH RECURSIVE line AS (
@@ -70,12 +71,14 @@ SELECT {_names(_CONVERSATION, "c")}, h.tip, h.formats, h.messages
  WHERE c.workspace_id = :workspace_id AND c.id = :id
    FOR UPDATE OF c
 """
-    )
-    .bindparams(bindparam("workspace_id", type_=_UUID), bindparam("id", type_=_UUID))
-    .columns(*_CONVERSATION, column("tip", _UUID), column("formats", ARRAY(SmallInteger)), column("messages", Text))
+    ).bindparams(bindparam("workspace_id", type_=_UUID), bindparam("id", type_=_UUID)),
+    *_CONVERSATION,
+    column("tip", _UUID),
+    column("formats", ARRAY(SmallInteger)),
+    column("messages", Text),
 )
 
-_BEGIN = (
+_BEGIN = Direct(
     text(
         f"""
 INSERT INTO runs AS r (workspace_id, {", ".join(_BORN)}, status, holds_conversation, lease_owner, lease_until, fence,
@@ -92,8 +95,7 @@ SELECT :workspace_id, {", ".join(f":{name}" for name in _BORN)}, 'running', true
    AND (:per_workspace = 0 OR n.of_workspace + {SLACK} <= :per_workspace)
 RETURNING {_names(_RUN, "r")}
 """
-    )
-    .bindparams(
+    ).bindparams(
         bindparam("workspace_id", type_=_UUID),
         bindparam("owner", type_=Text),
         bindparam("lease", type_=Float),
@@ -101,11 +103,11 @@ RETURNING {_names(_RUN, "r")}
         bindparam("per_agent", type_=Integer),
         bindparam("per_workspace", type_=Integer),
         *(bindparam(name, type_=runs.c[name].type) for name in _BORN),
-    )
-    .columns(*_RUN)
+    ),
+    *_RUN,
 )
 
-_COMPLETE = (
+_COMPLETE = Direct(
     text(
         f"""
 WITH locked AS MATERIALIZED (
@@ -142,8 +144,7 @@ WITH locked AS MATERIALIZED (
 )
 SELECT ended.* FROM ended, logged
 """
-    )
-    .bindparams(
+    ).bindparams(
         *(bindparam(name, type_=_UUID) for name in ("workspace_id", "conversation_id", "run_id", "head_id")),
         *(bindparam(name, type_=_UUID) for name in ("revision", "expected", "entry_id")),
         *(bindparam(name, type_=Integer) for name in ("checkpoints", "fence", "first_seq", "last_seq")),
@@ -153,8 +154,24 @@ SELECT ended.* FROM ended, logged
         *(bindparam(name, type_=JSONB) for name in ("run_usage", "usage")),
         bindparam("data", type_=JSONB(none_as_null=True)),
         bindparam("format", type_=SmallInteger),
-    )
-    .columns(*_RUN)
+    ),
+    *_RUN,
+)
+
+_RELEASE = Direct(
+    text(
+        """
+UPDATE runs SET available_at = app_now(), waiting_on = NULL
+ WHERE workspace_id = :workspace_id AND status = 'queued' AND available_at = 'infinity' AND id = (
+    SELECT id FROM runs
+     WHERE workspace_id = :workspace_id AND conversation_id = :conversation_id
+       AND status IN ('queued', 'running', 'waiting')
+     ORDER BY holds_conversation DESC, priority DESC, id LIMIT 1)
+RETURNING id, lane
+"""
+    ).bindparams(bindparam("workspace_id", type_=_UUID), bindparam("conversation_id", type_=_UUID)),
+    runs.c.id,
+    runs.c.lane,
 )
 
 
@@ -205,7 +222,7 @@ class TurnStore:
     async def open(self, conversation_id: UUID) -> OpenConversation | None:
         """Lock a conversation and read it with its whole log; None when this workspace has none with that id."""
         while True:
-            row = (await self._execute(_OPEN, {"id": conversation_id})).one_or_none()
+            row = await self._row(_OPEN, {"id": conversation_id})
             if row is None:
                 return None
             *columns, tip, formats, messages = row
@@ -221,8 +238,7 @@ class TurnStore:
         """
         limits = {"per_user": caps.per_user, "per_agent": caps.per_agent, "per_workspace": caps.per_workspace}
         born = {name: values[name] for name in _BORN}
-        found = await self._execute(_BEGIN, {**born, **limits, "owner": owner, "lease": lease_seconds})
-        row = found.one_or_none()
+        row = await self._row(_BEGIN, {**born, **limits, "owner": owner, "lease": lease_seconds})
         return Run(*row) if row else None
 
     async def complete(self, run: Run, head_id: UUID | None, expected: UUID | None, done: Completion) -> Run | None:
@@ -231,7 +247,7 @@ class TurnStore:
         None when the lease is lost or the log has another revision than `expected`; the caller rolls back then.
         """
         parents = [head_id, *done.ids]
-        found = await self._execute(
+        row = await self._row(
             _COMPLETE,
             {
                 "conversation_id": run.conversation_id,
@@ -256,8 +272,15 @@ class TurnStore:
                 "entry_id": done.entry_id,
             },
         )
-        row = found.one_or_none()
         return Run(*row) if row else None
 
-    async def _execute(self, statement: Any, values: dict[str, Any]) -> Any:
-        return await self._connection.execute(statement, {"workspace_id": self._workspace_id, **values})
+    async def release(self, conversation_id: UUID) -> tuple[UUID, str] | None:
+        """Open the oldest parked run of a conversation for claims, when nothing is before it: its id and lane.
+
+        The caller holds the conversation's lock, so a run that parks at the same time is seen.
+        """
+        row = await self._row(_RELEASE, {"conversation_id": conversation_id})
+        return (row[0], row[1]) if row else None
+
+    async def _row(self, statement: Direct, values: dict[str, Any]) -> list[Any] | None:
+        return await statement.row(self._connection, {"workspace_id": self._workspace_id, **values})
