@@ -12,7 +12,8 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 Format = Literal["json", "console"]
 
 SECRET_WORDS = ("authorization", "password", "secret", "api_key", "apikey", "cookie", "pepper")
-_QUIET = ("httpx", "httpx2", "httpcore", "httpcore2", "openai", "anthropic", "asyncio", "apscheduler", "arq", "uvicorn.error")
+_CLIENTS = ("httpx", "httpx2", "httpcore", "httpcore2", "openai", "anthropic")
+_QUIET = (*_CLIENTS, "asyncio", "apscheduler", "arq", "uvicorn.error")
 _IN_TEXT = re.compile(r"(?P<key>sl_[a-z2-7]{26}_)[a-z2-7]+_[0-9a-f]{8}|(?P<url>://[^/\s:@]*:)[^/\s@]+(?=@)")
 
 

@@ -24,6 +24,7 @@ from app.services import history
 from app.services.ending import Ending, Told, run_usage, usage_document
 from app.services.event_log import EventLog
 from app.services.leaving import leave, seq_of
+from app.services.uninterrupted import uninterrupted
 
 T = TypeVar("T")
 
@@ -125,7 +126,7 @@ class Attempt:
 
     def effect_key(self, tool_call_id: str) -> str:
         """The key that the far end of an effect gets: the same over all attempts at this call."""
-        return f"{self.run.id}:{history.step_of(self.messages)}:{tool_call_id}"
+        return f"{self.run.id}:{history.step_of(self.messages, self.run.id)}:{tool_call_id}"
 
     # What the journal asks
 
@@ -249,6 +250,9 @@ class Attempt:
             await self.store(unit, batch)
             return run, record
 
+        await uninterrupted(self._store(write))
+
+    async def _store(self, write: Callable[[Unit], Awaitable[tuple[Run, ConversationRecord]]]) -> None:
         self.run, self.record = await self._persist(write, done=self._checkpointed)
         self._stored, self._has_record = len(self.messages), True
 
@@ -265,7 +269,7 @@ class Attempt:
             await self.store(unit, batch)
             return run
 
-        self.run = await self._persist(write)
+        self.run = await uninterrupted(self._persist(write))
 
     async def end(self, ending: Ending) -> Run:
         """Write how the attempt leaves its run: log, result, usage, events and state in one commit."""

@@ -178,7 +178,7 @@ class Conduct:
         return Ending("completed", text=pydantic_core.to_json(output).decode(), data=output)
 
     def _asked(self, deferred: DeferredToolRequests) -> list[dict[str, Any]]:
-        step = step_of(self._attempt.messages)
+        step = step_of(self._attempt.messages, self._attempt.run.id)
         asked: list[dict[str, Any]] = []
         for call in deferred.approvals:
             about = deferred.metadata.get(call.tool_call_id, {})

@@ -100,7 +100,7 @@ async def _share_log(unit: Unit, source_id: UUID, fork_id: UUID, at: UUID | None
     forked = await log.fork(str(source_id), from_entry=str(at) if at else None, new_conversation_id=str(fork_id))
     record = log.record
     assert record is not None
-    closing = history.close(forked.messages, [], None)
+    closing = history.close(forked.messages, [])
     if closing or record.deferred_tool_requests is not None:
         await log.append(record, closing, [new_id() for _ in closing], usage=record.usage, deferred=None, stored=True)
 

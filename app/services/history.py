@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
+from uuid import UUID
 
 from pydantic_ai.conversation_store import ConversationRecord
 from pydantic_ai.messages import (
@@ -71,22 +72,27 @@ def _as_sent(messages: list[ModelMessage]) -> list[ModelMessage]:
     return repair_messages(messages, repair_last_response=False)
 
 
-def step_of(messages: Sequence[ModelMessage]) -> int:
-    """The place of the last model response in the history: the step that its tool calls belong to."""
-    for index in range(len(messages) - 1, -1, -1):
-        if isinstance(messages[index], ModelResponse):
-            return index
-    return 0
+def step_of(messages: Sequence[ModelMessage], run_id: UUID) -> int:
+    """Which response of the run its last one is: 1, 2, 3 … over all attempts; 0 before the first.
+
+    Counted, not the place in the history: that may be shaped anew before each attempt.
+    """
+    own = str(run_id)
+    return sum(isinstance(one, ModelResponse) and (one.run_id or "").startswith(own) for one in messages)
+
+
+def _last_response(messages: Sequence[ModelMessage]) -> int:
+    return next((at for at in range(len(messages) - 1, -1, -1) if isinstance(messages[at], ModelResponse)), 0)
 
 
 def open_calls(messages: Sequence[ModelMessage]) -> list[ToolCallPart]:
     """Tool calls of the last response that no later request answers."""
-    step = step_of(messages)
-    if not messages or not isinstance(response := messages[step], ModelResponse):
+    last = _last_response(messages)
+    if not messages or not isinstance(response := messages[last], ModelResponse):
         return []
     answered = {
         part.tool_call_id
-        for message in messages[step + 1 :]
+        for message in messages[last + 1 :]
         if isinstance(message, ModelRequest)
         for part in message.parts
         if isinstance(part, ToolReturnPart)
@@ -94,14 +100,18 @@ def open_calls(messages: Sequence[ModelMessage]) -> list[ToolCallPart]:
     return [call for call in response.tool_calls if call.tool_call_id not in answered]
 
 
-def close(messages: Sequence[ModelMessage], journal: Iterable[ToolCall], prompt: str | None) -> list[ModelMessage]:
-    """What to append so that the conversation can go on: a prompt not yet in the log, results for open calls."""
+def close(
+    messages: Sequence[ModelMessage], journal: Iterable[ToolCall], prompt: str | None = None, *, step: int = 0
+) -> list[ModelMessage]:
+    """What to append so that the conversation can go on: a prompt not yet in the log, results for open calls.
+
+    `step` is the one that the open calls belong to: their results are looked for among its journal entries.
+    """
     if prompt is not None:
         return [ModelRequest(parts=[UserPromptPart(content=prompt)])]
     calls = open_calls(messages)
     if not calls:
         return []
-    step = step_of(messages)
     known = {entry.tool_call_id: entry for entry in journal if entry.step == step}
     return [ModelRequest(parts=[_closing(call, known) for call in calls])]
 
@@ -125,7 +135,7 @@ async def settle(unit: Unit, run: Run) -> None:
     prompt = run.input.get("prompt") if run.checkpoints == 0 else None
     journal = await unit.journal.of_run(run.id)
     await unit.journal.close(run.id, "unknown")
-    closing = close(found.messages, journal, prompt)
+    closing = close(found.messages, journal, prompt, step=step_of(found.messages, run.id))
     if closing or found.record.deferred_tool_requests is not None:
         log = ConversationLog(unit.connection, unit.workspace_id, run_id=run.id)
         await log.append(

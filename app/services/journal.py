@@ -86,7 +86,7 @@ class Journal(AbstractCapability[AgentContext]):
         spec = self.specs.get(call.tool_name)
         if spec is None:
             return await handler(args)
-        step = step_of(ctx.messages)
+        step = step_of(ctx.messages, self.attempt.run.id)
         known = self.attempt.journaled(step, call.tool_call_id)
         if known is not None and known.status != "started":
             ctx.usage.tool_calls += 1

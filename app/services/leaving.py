@@ -159,7 +159,8 @@ async def _stop(attempt: Leaver, unit: Unit, ending: Ending) -> Run:
         await unit.journal.close(run.id, "unknown")
         nothing_new = not attempt.new_messages()
         journal = await unit.journal.of_run(run.id)
-        closing = history.close(attempt.messages, journal, attempt.prompt if nothing_new else None)
+        step = history.step_of(attempt.messages, run.id)
+        closing = history.close(attempt.messages, journal, attempt.prompt if nothing_new else None, step=step)
     messages = [*attempt.new_messages(), *closing]
     await attempt.append(unit, messages, [new_id() for _ in messages], ending.deferred)
     if ending.to == "waiting":

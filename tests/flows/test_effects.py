@@ -95,3 +95,15 @@ async def test_an_unknown_outcome_is_asked_about(desk: Desk, far_end: Loopback, 
         after = await desk.answer(turn.run)
     assert (after.run.status, sent(far_end, turn.run.id)) == ("completed", posts)
     await desk.entries(conversation_id)
+
+
+async def test_an_effect_after_a_failed_turn_is_found_again_by_the_next_attempt(desk: Desk, far_end: Loopback) -> None:
+    conversation_id = await desk.conversation()
+    failed = await desk.answer(await desk.say(conversation_id, {"text": "never", "status": 400}))
+    assert failed.run.status == "failed"
+    later = {"text": "done", "status": 500, "times": 1}
+    turn = await desk.answer(await desk.say(conversation_id, POST, later, mark="after-failure"))
+    assert (turn.run.status, turn.run.attempt) == ("completed", 2)
+    assert [call.status for call in await desk.journal(turn.run.id)] == ["done"]
+    assert sent(far_end, turn.run.id) == 1
+    await desk.entries(conversation_id)
