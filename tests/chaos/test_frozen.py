@@ -50,7 +50,7 @@ async def test_what_thawed_processes_write_late_is_refused(database_url: str, re
         assert world.fleet.gone() == []
         await nothing_lost(audit, load.orders)
         await no_step_twice(world, audit)
-        no_effect_twice(world, load.orders)
+        await no_effect_twice(world, audit, load.orders)
         await nothing_late(audit, lost, thaw)
         await noticed(members, lost)
 

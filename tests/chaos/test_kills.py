@@ -58,7 +58,7 @@ async def test_nothing_is_lost_or_done_twice(database_url: str, redis_url: str, 
             print(f"runs: {len(load.orders)}, kills: {len(killer.blows)}: {dict(fallen)}")
             await nothing_lost(audit, load.orders)
             await no_step_twice(world, audit)
-            no_effect_twice(world, load.orders)
+            await no_effect_twice(world, audit, load.orders)
             await unknown_only_where_it_is(audit, killer.blows)
             await in_time(audit, killer.blows)
             await streams_whole(audit, load.orders)

@@ -56,7 +56,7 @@ class Scene:
         print(f"\nruns: {len(self.load.orders)}, accidents: {len(accidents)}")
         await nothing_lost(self.audit, self.load.orders)
         await no_step_twice(self.world, self.audit)
-        no_effect_twice(self.world, self.load.orders)
+        await no_effect_twice(self.world, self.audit, self.load.orders)
 
 
 async def one_by_one(accidents: tuple[Accident, ...]) -> None:

@@ -34,13 +34,17 @@ async def no_step_twice(world: Theatre, audit: Audit) -> None:
     print(f"repeated finished steps: 0 of {len(log)} model requests for {sum(map(len, stored.values()))} steps")
 
 
-def no_effect_twice(world: Theatre, orders: list[Order]) -> None:
+async def no_effect_twice(world: Theatre, audit: Audit, orders: list[Order]) -> None:
     """The receiver saw every effect: once, or, where it honours the key, always under the same key."""
     keys: dict[str, list[str]] = {}
     for entry in world.receiver.log():
         keys.setdefault(entry["marker"], []).append(entry["key"])
     wanted = [effect for order in orders for effect in order.effects]
-    assert set(keys) == set(wanted), "effects missing or never ordered"
+    assert set(keys) <= set(wanted), "effects that nobody ordered"
+    for effect in set(wanted) - set(keys):
+        journal = await audit.rows("SELECT * FROM tool_calls WHERE arguments->'data'->>'note' LIKE $1", f"%{effect}")
+        approvals = await audit.rows("SELECT * FROM approvals WHERE arguments->'data'->>'note' LIKE $1", f"%{effect}")
+        raise AssertionError(f"{effect} never arrived: {journal} {approvals}")
     for effect, seen in keys.items():
         assert len(set(seen)) == 1, f"{effect} went out under several keys: {seen}"
         assert len(seen) == 1 or "safe" in effect, f"{effect} happened {len(seen)} times"
