@@ -19,7 +19,6 @@ from pydantic import SecretStr
 from app import __version__
 from app.config import Settings, choose_model, parse_key, parse_ring
 from app.database.connection import Database
-from app.database.stores.turns import Caps
 from app.integrations.bus import Bus
 from app.integrations.data_folder import secret
 from app.integrations.embedded import attached_stores
@@ -30,6 +29,7 @@ from app.integrations.queue import Doorbell
 from app.models.bells import Bell, CancelAsked, EventsAppended, RunReady
 from app.models.errors import SettingError, Unavailable
 from app.models.ids import new_id
+from app.models.turn import Caps
 from app.services.event_hub import EventHub
 
 if TYPE_CHECKING:

@@ -24,6 +24,7 @@ RESERVED_NAMES = frozenset({"run", "status"})
 """Names that are paths of the agent runner."""
 
 _RETRIES = 2
+_MOST_BUILT = 256
 
 
 class AgentDefinition(BaseModel):
@@ -96,6 +97,7 @@ class AgentRegistry:
         self._tools = {spec.name: spec for spec in tools}
         self._agents = {definition.name: definition for definition in definitions}
         self._toolsets: dict[tuple[str, ...], FunctionToolset[AgentContext]] = {}
+        self._built: dict[tuple[str, str, str], Agent[AgentContext, Any]] = {}
         self._outputs: dict[str, Sequence[Any]] = {}
         for definition in self._agents.values():
             self.check(definition)
@@ -146,7 +148,27 @@ class AgentRegistry:
         model: Model,
         capabilities: Sequence[AbstractCapability[AgentContext]] = (),
     ) -> Agent[AgentContext, Any]:
-        """An agent for one run. Its output is text, data of the schema, or `DeferredToolRequests` to be decided."""
+        """An agent for runs. Its output is text, data of the schema, or `DeferredToolRequests` to be decided.
+
+        It holds nothing of a run, so runs share it; with `capabilities` it is made for one.
+        """
+        if capabilities:
+            return self._make(definition, pattern, model, capabilities)
+        key = (definition.name, definition.version, pattern.name)
+        built = self._built.get(key)
+        if built is None or built.model is not model:
+            if len(self._built) >= _MOST_BUILT:
+                self._built.clear()
+            built = self._built[key] = self._make(definition, pattern, model, ())
+        return built
+
+    def _make(
+        self,
+        definition: AgentDefinition,
+        pattern: Pattern,
+        model: Model,
+        capabilities: Sequence[AbstractCapability[AgentContext]],
+    ) -> Agent[AgentContext, Any]:
         instructions = [part for part in (definition.instructions, pattern.instructions) if part]
         return Agent(
             model,

@@ -13,10 +13,10 @@ from app.agents.context import Outbound
 from app.agents.llm import ModelSource
 from app.agents.registry import AgentRegistry
 from app.database.connection import Database
-from app.database.stores.turns import OpenConversation
 from app.integrations.metrics import Metrics
 from app.models.errors import LeaseLost, Unavailable
 from app.models.run import TERMINAL, Run, RunResult
+from app.models.turn import OpenConversation
 from app.services.attempt import Attempt
 from app.services.conduct import Conduct, Workshop
 from app.services.ending import Ending

@@ -13,13 +13,13 @@ from pydantic_ai.usage import RunUsage
 from app.agents.tool import ToolSpec
 from app.database.connection import Database
 from app.database.stores.entries import ConversationLog
-from app.database.stores.turns import OpenConversation
 from app.database.unit import Unit
 from app.models.approval import Approval
 from app.models.errors import LeaseLost, Unavailable
 from app.models.frames import EventBatch
 from app.models.ids import new_id
 from app.models.run import Run, RunResult, ToolCall
+from app.models.turn import OpenConversation
 from app.services import history
 from app.services.ending import Ending, Told, run_usage, usage_document
 from app.services.event_log import EventLog

@@ -18,10 +18,10 @@ from pydantic_ai.messages import (
 )
 
 from app.database.stores.entries import ConversationLog, read_messages, record_of
-from app.database.stores.turns import OpenConversation
 from app.database.unit import Unit
 from app.models.ids import new_id
 from app.models.run import Run, ToolCall
+from app.models.turn import OpenConversation
 
 NOT_STARTED = "This call was not carried out: the run ended before it started."
 UNKNOWN = "This call was started and the run ended before its outcome was known. Do not assume either way."

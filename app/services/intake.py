@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from app.database.stores.turns import Caps
 from app.database.unit import Unit
 from app.models.bells import CancelAsked, RunReady
 from app.models.conversation import Conversation
 from app.models.errors import Conflict, NotFound
 from app.models.ids import new_id
 from app.models.run import TERMINAL, Lane, OnBusy, Run, WaitingOn
+from app.models.turn import Caps
 from app.services.event_log import append_events
 
 IDLE = ("queued", "waiting")

@@ -11,7 +11,6 @@ from pydantic_ai.tools import DeferredToolRequests
 from pydantic_ai.usage import RunUsage
 
 from app.database.stores.entries import FORMAT, document, usage_of
-from app.database.stores.turns import Completion
 from app.database.unit import Unit
 from app.models.approval import Approval
 from app.models.bells import RunReady
@@ -19,6 +18,7 @@ from app.models.errors import LeaseLost
 from app.models.frames import EventBatch
 from app.models.ids import new_id
 from app.models.run import Run, RunResult, WaitingOn
+from app.models.turn import Completion
 from app.services import history
 from app.services.ending import Ending, Told, public_usage
 from app.services.intake import release_next
