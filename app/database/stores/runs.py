@@ -129,7 +129,10 @@ class RunStore:
         await self._connection.execute(statement)
 
     async def active_of(self, conversation_id: UUID) -> list[Run]:
-        """Runs of the conversation that have not ended, the oldest first: the first is its head."""
+        """Runs of the conversation that have not ended, in their order: the first is its head.
+
+        That is the holder, else the one that may be claimed, and then those that are parked behind it.
+        """
         statement = (
             select(*COLUMNS)
             .where(
@@ -137,7 +140,9 @@ class RunStore:
                 runs.c.conversation_id == conversation_id,
                 runs.c.status.in_(ACTIVE),
             )
-            .order_by(runs.c.holds_conversation.desc(), runs.c.priority.desc(), runs.c.id)
+            .order_by(
+                runs.c.holds_conversation.desc(), runs.c.available_at == PARKED, runs.c.priority.desc(), runs.c.id
+            )
         )
         return [Run(*row) for row in await self._connection.execute(statement)]
 

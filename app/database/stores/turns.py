@@ -1,7 +1,7 @@
 """The statements of a turn that nothing stands in the way of: opened, begun and completed with one each."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -14,8 +14,8 @@ from app.database.direct import Direct
 from app.database.models import conversations, runs
 from app.database.rows import columns_of
 from app.models.conversation import Conversation
+from app.models.frames import EventBatch
 from app.models.run import Run
-from app.models.turn import Caps, Completion, OpenConversation
 
 SLACK = 32
 """How far below its caps a run is begun without the claim lock. More than so many runs of one user would have to be
@@ -81,13 +81,11 @@ SELECT {_names(_CONVERSATION, "c")}, h.tip, h.formats, h.messages
 _BEGIN = Direct(
     text(
         f"""
-WITH clock AS MATERIALIZED (SELECT app_now() AS now)
 INSERT INTO runs AS r (workspace_id, {", ".join(_BORN)}, status, holds_conversation, lease_owner, lease_until, fence,
-                       attempt, created_at, available_at, started_at)
+                       attempt, started_at)
 SELECT :workspace_id, {", ".join(f":{name}" for name in _BORN)}, 'running', true, :owner,
-       clock.now + make_interval(secs => :lease), 1, 1, clock.now, clock.now, clock.now
-  FROM clock,
-       (SELECT count(*) FILTER (WHERE user_id = :user_id) AS of_user,
+       app_now() + make_interval(secs => :lease), 1, 1, app_now()
+  FROM (SELECT count(*) FILTER (WHERE user_id = :user_id) AS of_user,
                count(*) FILTER (WHERE agent = :agent) AS of_agent, count(*) AS of_workspace
           FROM runs WHERE status = 'running' AND lane = :lane AND workspace_id = :workspace_id) n
  WHERE NOT EXISTS (SELECT 1 FROM runs WHERE workspace_id = :workspace_id AND conversation_id = :conversation_id
@@ -111,35 +109,33 @@ RETURNING {_names(_RUN, "r")}
 
 _COMPLETE = Direct(
     text(
-        """
-WITH clock AS MATERIALIZED (
-    SELECT app_now() AS now
-), locked AS MATERIALIZED (
+        f"""
+WITH locked AS MATERIALIZED (
     SELECT workspace_id, id FROM conversations WHERE workspace_id = :workspace_id AND id = :conversation_id FOR UPDATE
 ), ended AS (
     UPDATE runs r
        SET status = 'completed', status_reason = NULL, status_detail = NULL, waiting_on = NULL, lease_owner = NULL,
-           lease_until = NULL, completed_at = clock.now, holds_conversation = false, checkpoints = :checkpoints,
+           lease_until = NULL, completed_at = app_now(), holds_conversation = false, checkpoints = :checkpoints,
            usage = :run_usage, taint = :taint, last_seq = :last_seq
-      FROM locked l, clock
+      FROM locked l
      WHERE r.workspace_id = l.workspace_id AND r.id = :run_id AND r.status = 'running' AND r.fence = :fence
-    RETURNING r.completed_at, r.cancel_requested_at
+    RETURNING {_names(_RUN, "r")}
 ), logged AS (
     UPDATE conversations c
-       SET head_id = :head_id, revision = :revision, usage = :usage, deferred = NULL, updated_at = ended.completed_at
+       SET head_id = :head_id, revision = :revision, usage = :usage, deferred = NULL, updated_at = app_now()
       FROM ended
      WHERE c.workspace_id = :workspace_id AND c.id = :conversation_id AND c.revision IS NOT DISTINCT FROM :expected
-    RETURNING c.updated_at
+    RETURNING c.id
 ), added AS (
-    INSERT INTO entries (workspace_id, id, parent_id, run_id, format, message, created_at)
-    SELECT :workspace_id, n.id, n.parent_id, :run_id, :format, n.message::jsonb, logged.updated_at
+    INSERT INTO entries (workspace_id, id, parent_id, run_id, format, message)
+    SELECT :workspace_id, n.id, n.parent_id, :run_id, :format, n.message::jsonb
       FROM logged, unnest(:ids, :parents, :messages) AS n(id, parent_id, message)
 ), answered AS (
-    INSERT INTO run_results AS was (workspace_id, run_id, text, data, entry_id, created_at)
-    SELECT :workspace_id, :run_id, :text, :data, :entry_id, updated_at FROM logged
+    INSERT INTO run_results AS was (workspace_id, run_id, text, data, entry_id)
+    SELECT :workspace_id, :run_id, :text, :data, :entry_id FROM logged
     ON CONFLICT (workspace_id, run_id) DO UPDATE
        SET text = excluded.text, data = excluded.data, error = NULL, entry_id = excluded.entry_id,
-           created_at = excluded.created_at
+           created_at = app_now()
 ), told AS (
     INSERT INTO run_events AS was (workspace_id, run_id, first_seq, last_seq, events)
     SELECT :workspace_id, :run_id, :first_seq, :last_seq, CAST(:events AS jsonb) FROM logged
@@ -159,8 +155,7 @@ SELECT ended.* FROM ended, logged
         bindparam("data", type_=JSONB(none_as_null=True)),
         bindparam("format", type_=SmallInteger),
     ),
-    runs.c.completed_at,
-    runs.c.cancel_requested_at,
+    *_RUN,
 )
 
 _RELEASE = Direct(
@@ -178,6 +173,43 @@ RETURNING id, lane
     runs.c.id,
     runs.c.lane,
 )
+
+
+@dataclass(frozen=True, slots=True)
+class OpenConversation:
+    """A conversation and its log as its lock found them: the messages as one JSON array, the formats they are in."""
+
+    row: Conversation
+    messages: str | None
+    formats: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Caps:
+    """The most runs that may be running in a lane: of a user, of an agent, of a workspace (0 = any number)."""
+
+    per_user: int
+    per_agent: int
+    per_workspace: int
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """What a completed run leaves: its new entries in the log, its answer, its events and its last columns.
+
+    `entry_id` is the response that answers; it may have been logged before.
+    """
+
+    progress: dict[str, Any]
+    ids: Sequence[UUID]
+    messages: Sequence[str]
+    format: int
+    revision: UUID
+    usage: dict[str, Any]
+    text: str | None
+    data: Any
+    entry_id: UUID | None
+    events: EventBatch
 
 
 class TurnStore:
@@ -240,22 +272,7 @@ class TurnStore:
                 "entry_id": done.entry_id,
             },
         )
-        if row is None:
-            return None
-        return replace(
-            run,
-            **done.progress,
-            status="completed",
-            status_reason=None,
-            status_detail=None,
-            waiting_on=None,
-            holds_conversation=False,
-            lease_owner=None,
-            lease_until=None,
-            last_seq=done.events.last_seq,
-            completed_at=row[0],
-            cancel_requested_at=row[1],
-        )
+        return Run(*row) if row else None
 
     async def release(self, conversation_id: UUID) -> tuple[UUID, str] | None:
         """Open the oldest parked run of a conversation for claims, when nothing is before it: its id and lane.
