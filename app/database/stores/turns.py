@@ -1,7 +1,7 @@
 """The statements of a turn that nothing stands in the way of: opened, begun and completed with one each."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -14,8 +14,8 @@ from app.database.direct import Direct
 from app.database.models import conversations, runs
 from app.database.rows import columns_of
 from app.models.conversation import Conversation
-from app.models.frames import EventBatch
 from app.models.run import Run
+from app.models.turn import Caps, Completion, OpenConversation
 
 SLACK = 32
 """How far below its caps a run is begun without the claim lock. More than so many runs of one user would have to be
@@ -81,11 +81,13 @@ SELECT {_names(_CONVERSATION, "c")}, h.tip, h.formats, h.messages
 _BEGIN = Direct(
     text(
         f"""
+WITH clock AS MATERIALIZED (SELECT app_now() AS now)
 INSERT INTO runs AS r (workspace_id, {", ".join(_BORN)}, status, holds_conversation, lease_owner, lease_until, fence,
-                       attempt, started_at)
+                       attempt, created_at, available_at, started_at)
 SELECT :workspace_id, {", ".join(f":{name}" for name in _BORN)}, 'running', true, :owner,
-       app_now() + make_interval(secs => :lease), 1, 1, app_now()
-  FROM (SELECT count(*) FILTER (WHERE user_id = :user_id) AS of_user,
+       clock.now + make_interval(secs => :lease), 1, 1, clock.now, clock.now, clock.now
+  FROM clock,
+       (SELECT count(*) FILTER (WHERE user_id = :user_id) AS of_user,
                count(*) FILTER (WHERE agent = :agent) AS of_agent, count(*) AS of_workspace
           FROM runs WHERE status = 'running' AND lane = :lane AND workspace_id = :workspace_id) n
  WHERE NOT EXISTS (SELECT 1 FROM runs WHERE workspace_id = :workspace_id AND conversation_id = :conversation_id
@@ -109,33 +111,35 @@ RETURNING {_names(_RUN, "r")}
 
 _COMPLETE = Direct(
     text(
-        f"""
-WITH locked AS MATERIALIZED (
+        """
+WITH clock AS MATERIALIZED (
+    SELECT app_now() AS now
+), locked AS MATERIALIZED (
     SELECT workspace_id, id FROM conversations WHERE workspace_id = :workspace_id AND id = :conversation_id FOR UPDATE
 ), ended AS (
     UPDATE runs r
        SET status = 'completed', status_reason = NULL, status_detail = NULL, waiting_on = NULL, lease_owner = NULL,
-           lease_until = NULL, completed_at = app_now(), holds_conversation = false, checkpoints = :checkpoints,
+           lease_until = NULL, completed_at = clock.now, holds_conversation = false, checkpoints = :checkpoints,
            usage = :run_usage, taint = :taint, last_seq = :last_seq
-      FROM locked l
+      FROM locked l, clock
      WHERE r.workspace_id = l.workspace_id AND r.id = :run_id AND r.status = 'running' AND r.fence = :fence
-    RETURNING {_names(_RUN, "r")}
+    RETURNING r.completed_at, r.cancel_requested_at
 ), logged AS (
     UPDATE conversations c
-       SET head_id = :head_id, revision = :revision, usage = :usage, deferred = NULL, updated_at = app_now()
+       SET head_id = :head_id, revision = :revision, usage = :usage, deferred = NULL, updated_at = ended.completed_at
       FROM ended
      WHERE c.workspace_id = :workspace_id AND c.id = :conversation_id AND c.revision IS NOT DISTINCT FROM :expected
-    RETURNING c.id
+    RETURNING c.updated_at
 ), added AS (
-    INSERT INTO entries (workspace_id, id, parent_id, run_id, format, message)
-    SELECT :workspace_id, n.id, n.parent_id, :run_id, :format, n.message::jsonb
+    INSERT INTO entries (workspace_id, id, parent_id, run_id, format, message, created_at)
+    SELECT :workspace_id, n.id, n.parent_id, :run_id, :format, n.message::jsonb, logged.updated_at
       FROM logged, unnest(:ids, :parents, :messages) AS n(id, parent_id, message)
 ), answered AS (
-    INSERT INTO run_results AS was (workspace_id, run_id, text, data, entry_id)
-    SELECT :workspace_id, :run_id, :text, :data, :entry_id FROM logged
+    INSERT INTO run_results AS was (workspace_id, run_id, text, data, entry_id, created_at)
+    SELECT :workspace_id, :run_id, :text, :data, :entry_id, updated_at FROM logged
     ON CONFLICT (workspace_id, run_id) DO UPDATE
        SET text = excluded.text, data = excluded.data, error = NULL, entry_id = excluded.entry_id,
-           created_at = app_now()
+           created_at = excluded.created_at
 ), told AS (
     INSERT INTO run_events AS was (workspace_id, run_id, first_seq, last_seq, events)
     SELECT :workspace_id, :run_id, :first_seq, :last_seq, CAST(:events AS jsonb) FROM logged
@@ -155,7 +159,8 @@ SELECT ended.* FROM ended, logged
         bindparam("data", type_=JSONB(none_as_null=True)),
         bindparam("format", type_=SmallInteger),
     ),
-    *_RUN,
+    runs.c.completed_at,
+    runs.c.cancel_requested_at,
 )
 
 _RELEASE = Direct(
@@ -173,43 +178,6 @@ RETURNING id, lane
     runs.c.id,
     runs.c.lane,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class OpenConversation:
-    """A conversation and its log as its lock found them: the messages as one JSON array, the formats they are in."""
-
-    row: Conversation
-    messages: str | None
-    formats: Sequence[int]
-
-
-@dataclass(frozen=True, slots=True)
-class Caps:
-    """The most runs that may be running in a lane: of a user, of an agent, of a workspace (0 = any number)."""
-
-    per_user: int
-    per_agent: int
-    per_workspace: int
-
-
-@dataclass(frozen=True, slots=True)
-class Completion:
-    """What a completed run leaves: its new entries in the log, its answer, its events and its last columns.
-
-    `entry_id` is the response that answers; it may have been logged before.
-    """
-
-    progress: dict[str, Any]
-    ids: Sequence[UUID]
-    messages: Sequence[str]
-    format: int
-    revision: UUID
-    usage: dict[str, Any]
-    text: str | None
-    data: Any
-    entry_id: UUID | None
-    events: EventBatch
 
 
 class TurnStore:
@@ -246,33 +214,24 @@ class TurnStore:
 
         None when the lease is lost or the log has another revision than `expected`; the caller rolls back then.
         """
-        parents = [head_id, *done.ids]
-        row = await self._row(
-            _COMPLETE,
-            {
-                "conversation_id": run.conversation_id,
-                "run_id": run.id,
-                "fence": run.fence,
-                "checkpoints": done.progress["checkpoints"],
-                "run_usage": done.progress["usage"],
-                "taint": done.progress["taint"],
-                "first_seq": done.events.first_seq,
-                "last_seq": done.events.last_seq,
-                "events": done.events.rows,
-                "head_id": parents[-1],
-                "revision": done.revision,
-                "expected": expected,
-                "usage": done.usage,
-                "ids": done.ids,
-                "parents": parents[:-1],
-                "messages": done.messages,
-                "format": done.format,
-                "text": done.text,
-                "data": done.data,
-                "entry_id": done.entry_id,
-            },
+        row = await self._row(_COMPLETE, _of_completion(run, head_id, expected, done))
+        if row is None:
+            return None
+        completed_at, cancel_requested_at = row
+        return replace(
+            run,
+            **done.progress,
+            status="completed",
+            status_reason=None,
+            status_detail=None,
+            waiting_on=None,
+            holds_conversation=False,
+            lease_owner=None,
+            lease_until=None,
+            last_seq=done.events.last_seq,
+            completed_at=completed_at,
+            cancel_requested_at=cancel_requested_at,
         )
-        return Run(*row) if row else None
 
     async def release(self, conversation_id: UUID) -> tuple[UUID, str] | None:
         """Open the oldest parked run of a conversation for claims, when nothing is before it: its id and lane.
@@ -284,3 +243,29 @@ class TurnStore:
 
     async def _row(self, statement: Direct, values: dict[str, Any]) -> list[Any] | None:
         return await statement.row(self._connection, {"workspace_id": self._workspace_id, **values})
+
+
+def _of_completion(run: Run, head_id: UUID | None, expected: UUID | None, done: Completion) -> dict[str, Any]:
+    chain = [head_id, *done.ids]
+    return {
+        "conversation_id": run.conversation_id,
+        "run_id": run.id,
+        "fence": run.fence,
+        "checkpoints": done.progress["checkpoints"],
+        "run_usage": done.progress["usage"],
+        "taint": done.progress["taint"],
+        "first_seq": done.events.first_seq,
+        "last_seq": done.events.last_seq,
+        "events": done.events.rows,
+        "head_id": chain[-1],
+        "revision": done.revision,
+        "expected": expected,
+        "usage": done.usage,
+        "ids": done.ids,
+        "parents": chain[:-1],
+        "messages": done.messages,
+        "format": done.format,
+        "text": done.text,
+        "data": done.data,
+        "entry_id": done.entry_id,
+    }
