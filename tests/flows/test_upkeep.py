@@ -13,7 +13,8 @@ from tests.flows.test_effects import POST, sent
 async def travel(database: Database, interval: str) -> None:
     """Move the ledger's clock."""
     async with database.across() as unit:
-        await unit.connection.execute(text("UPDATE app_clock SET offset_by = CAST(CAST(:by AS text) AS interval)"), {"by": interval})
+        statement = text("UPDATE app_clock SET offset_by = CAST(CAST(:by AS text) AS interval)")
+        await unit.connection.execute(statement, {"by": interval})
 
 
 async def count(database: Database, table: str) -> int:
