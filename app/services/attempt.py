@@ -91,10 +91,17 @@ class Attempt:
     def _note(self, approval: Approval) -> None:
         if approval.kind == "tool_call":
             self._approvals[approval.tool_call_id] = approval
+        elif self._began_since(approval):
+            return
         elif approval.decision is not None:
             self._decisions[approval.tool_call_id] = approval.decision
         elif approval.status == "expired":
             self._decisions[approval.tool_call_id] = "skip"
+
+    def _began_since(self, approval: Approval) -> bool:
+        """Whether the call was begun once more after the question: the answer was about the time before."""
+        calls = (call for call in self._journal.values() if call.tool_call_id == approval.tool_call_id)
+        return any(call.started_at > approval.created_at for call in calls)
 
     @property
     def prompt(self) -> str | None:
