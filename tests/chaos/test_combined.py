@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 from support.audit import Audit
-from support.fleet import Member, theatre
+from support.fleet import LEASE_SECONDS, Member, theatre
 from support.ledger import check_history
 from support.load import targets
 from support.patient import PatientClient
@@ -66,6 +66,39 @@ async def test_a_streaming_run_survives_a_crash_and_is_cancelled(
             assert (again["status"], again["message"]["content"]) == ("completed", "Here I am.")
             entries = await audit.rows("SELECT message FROM entries ORDER BY id")
             check_history([json.loads(row["message"]) for row in entries])
+
+
+async def test_a_decision_to_repeat_is_good_for_one_repetition(
+    database_url: str, redis_url: str, tmp_path: Path
+) -> None:
+    async with theatre(database_url, redis_url, tmp_path) as world:
+        client = PatientClient(world.fleet)
+        _, worker = await asyncio.gather(*(world.fleet.start(role) for role in ("api", "worker")))
+        url = f"{world.receiver.url}/?hold_s=20"
+        target = {"name": "held", "url": url, "approval": "allow", "idempotent": False}
+        post = {"tools": [{"name": "http_post", "args": {"target": "held", "data": {"note": "MARK: once"}}}]}
+        prompt = f"SCRIPT: {json.dumps([post, {'text': 'Done.'}])}\nMARK: once"
+        async with contextlib.aclosing(client):
+            task = {"task_type": "delegation", "prompt": prompt, "targets": [target]}
+            run_id = (await client.post("/tasks", task))["last_run_id"]
+            for number, decision in ((1, "repeat"), (2, "happened")):
+                await asyncio.to_thread(world.receiver.wait, f"marker=once&phase=started&count={number}")
+                world.fleet.kill(worker)
+                worker = await world.fleet.start("worker")
+                approval = await asked(client, run_id)
+                assert len(world.receiver.log()) == number
+                await client.post(f"/approvals/{approval['id']}/decision", {"decision": decision})
+            run = await client.ended(run_id)
+        assert (run["status"], run["result"], len(world.receiver.log())) == ("completed", "Done.", 2)
+
+
+async def asked(client: PatientClient, run_id: str) -> dict[str, Any]:
+    """The question about the outcome that the run waits for."""
+    async with asyncio.timeout(1.5 * LEASE_SECONDS + 5):
+        while not (pending := (await client.get(f"/approvals?status=pending&run_id={run_id}"))["data"]):
+            await asyncio.sleep(0.05)
+    assert [one["kind"] for one in pending] == ["unknown_outcome"]
+    return pending[0]
 
 
 async def events(
