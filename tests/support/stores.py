@@ -15,8 +15,17 @@ VARIABLE = "SIXLANE_TEST_STORES"
 """Where the session's first process tells its workers the addresses; they inherit its environment."""
 
 
+def outside_urls() -> StoreUrls | None:
+    """The addresses of an outside PostgreSQL and Redis, where the environment names them."""
+    database, redis = (os.environ.get(f"SIXLANE_OUTSIDE_{name}_URL") for name in ("DATABASE", "REDIS"))
+    return StoreUrls(database.replace("://", "+asyncpg://", 1), redis) if database and redis else None
+
+
 class SessionStores:
-    """The stores of one test session: `start` them in `pytest_configure` of the process that has no `workerinput`."""
+    """The stores of one test session: `start` them in `pytest_configure` of the process that has no `workerinput`.
+
+    Where the environment names outside stores, these are used and nothing is started.
+    """
 
     def __init__(self) -> None:
         # a short path below the temporary folder: sockets lie in it
@@ -25,13 +34,14 @@ class SessionStores:
 
     def start(self) -> StoreUrls:
         """Start both and publish the addresses to the processes of this session."""
-        urls = asyncio.run(self._stores.start())
+        urls = outside_urls() or asyncio.run(self._stores.start())
         os.environ[VARIABLE] = json.dumps(urls)
         return urls
 
     def stop(self) -> None:
         """Stop both and remove their files."""
-        asyncio.run(self._stores.stop())
+        if outside_urls() is None:
+            asyncio.run(self._stores.stop())
         os.environ.pop(VARIABLE, None)
         shutil.rmtree(self.data, ignore_errors=True)
 
