@@ -29,61 +29,87 @@ class LaneRoom:
 
 _RETURNING = ", ".join(f"r.{column.name}" for column in columns_of(runs, Run))
 
+_CLAIMABLE = """
+    r.status = 'queued' AND r.available_at <> 'infinity' AND r.lane = {owner}.lane
+       AND r.workspace_id = {owner}.workspace_id AND r.user_id = {owner}.user_id
+       AND r.available_at <= (SELECT now FROM clock)
+       AND coalesce((SELECT h.id FROM runs h WHERE h.workspace_id = r.workspace_id
+                        AND h.conversation_id = r.conversation_id AND h.holds_conversation), r.id) = r.id
+       AND (m.per_agent = 0 OR m.per_agent > coalesce((SELECT b.n FROM by_agent b
+             WHERE b.lane = r.lane AND b.workspace_id = r.workspace_id AND b.agent = r.agent), 0))
+       AND (m.per_workspace = 0 OR m.per_workspace > coalesce((SELECT b.n FROM by_workspace b
+             WHERE b.lane = r.lane AND b.workspace_id = r.workspace_id), 0))
+"""
+"""Runs `r` of an owner that no cap, no other run of their conversation and no date holds back; `m` is their lane."""
+
 _CLAIM = (
     text(
         f"""
-WITH RECURSIVE room AS (
+WITH RECURSIVE clock AS MATERIALIZED (SELECT app_now() AS now),
+room AS (
     SELECT * FROM unnest(:lanes, :slots, :per_user, :per_agent, :per_workspace)
       WITH ORDINALITY AS t(lane, slots, per_user, per_agent, per_workspace, place)
 ),
 owners AS (
-    (SELECT lane, workspace_id, user_id FROM runs
+    (SELECT lane, workspace_id, user_id, priority, id FROM runs
       WHERE status = 'queued' AND available_at <> 'infinity'
-      ORDER BY lane, workspace_id, user_id LIMIT 1)
+      ORDER BY lane, workspace_id, user_id, priority DESC, id LIMIT 1)
     UNION ALL
     SELECT n.* FROM owners o CROSS JOIN LATERAL (
-        SELECT r.lane, r.workspace_id, r.user_id FROM runs r
+        SELECT r.lane, r.workspace_id, r.user_id, r.priority, r.id FROM runs r
          WHERE r.status = 'queued' AND r.available_at <> 'infinity'
            AND (r.lane, r.workspace_id, r.user_id) > (o.lane, o.workspace_id, o.user_id)
-         ORDER BY r.lane, r.workspace_id, r.user_id LIMIT 1) n
+         ORDER BY r.lane, r.workspace_id, r.user_id, r.priority DESC, r.id LIMIT 1) n
 ),
-busy AS (
+busy AS MATERIALIZED (
     SELECT lane, workspace_id, user_id, agent, count(*) AS n FROM runs WHERE status = 'running'
      GROUP BY lane, workspace_id, user_id, agent
 ),
-by_user AS (SELECT lane, workspace_id, user_id, sum(n) AS n FROM busy GROUP BY 1, 2, 3),
+by_agent AS MATERIALIZED (SELECT lane, workspace_id, agent, sum(n) AS n FROM busy GROUP BY 1, 2, 3),
+by_workspace AS MATERIALIZED (SELECT lane, workspace_id, sum(n) AS n FROM busy GROUP BY 1, 2),
+people AS MATERIALIZED (
+    SELECT lane, workspace_id, user_id, max(priority) AS priority, min(first) AS first, sum(n) AS n FROM (
+        SELECT lane, workspace_id, user_id, priority, id::text AS first, 0 AS n FROM owners
+        UNION ALL
+        SELECT lane, workspace_id, user_id, NULL, NULL, n FROM busy) seen
+     GROUP BY lane, workspace_id, user_id HAVING min(first) IS NOT NULL
+),
 expired AS (
     SELECT r.workspace_id, r.id, r.lane, m.place, m.slots FROM runs r JOIN room m USING (lane)
-     WHERE r.status = 'running' AND r.lease_until < app_now()
+     WHERE r.status = 'running' AND r.lease_until < (SELECT now FROM clock)
      ORDER BY r.lease_until LIMIT :depth
 ),
-heads AS (
-    SELECT h.*, m.place, m.slots, m.per_user, m.per_agent, m.per_workspace,
-           coalesce(u.n, 0) + row_number() OVER (PARTITION BY h.lane, h.workspace_id, h.user_id
-                                                 ORDER BY h.priority DESC, h.id) AS nth
-      FROM owners o
-      JOIN room m USING (lane)
-      LEFT JOIN by_user u USING (lane, workspace_id, user_id)
-     CROSS JOIN LATERAL (
-        SELECT r.workspace_id, r.id, r.lane, r.user_id, r.agent, r.priority FROM runs r
-         WHERE r.status = 'queued' AND r.available_at <> 'infinity'
-           AND r.lane = o.lane AND r.workspace_id = o.workspace_id AND r.user_id = o.user_id
-           AND r.available_at <= app_now()
-           AND NOT EXISTS (SELECT 1 FROM runs h WHERE h.workspace_id = r.workspace_id
-                              AND h.conversation_id = r.conversation_id AND h.holds_conversation AND h.id <> r.id)
-         ORDER BY r.priority DESC, r.id
-         LIMIT least(:depth, m.slots, CASE WHEN m.per_user > 0
-                                           THEN greatest(m.per_user - coalesce(u.n, 0), 0) ELSE :depth END)) h
+turn AS (
+    SELECT p.*, m.place, m.slots, m.per_user, m.per_agent, m.per_workspace
+      FROM room m CROSS JOIN LATERAL (
+        SELECT q.* FROM (
+            SELECT * FROM people p WHERE p.lane = m.lane AND (m.per_user = 0 OR p.n < m.per_user)
+             ORDER BY p.priority DESC, p.n, p.first) q
+         CROSS JOIN LATERAL (
+            SELECT 1 FROM runs r WHERE {_CLAIMABLE.format(owner="q")} LIMIT 1) h
+         LIMIT :depth) p
      WHERE m.slots > 0
+),
+heads AS (
+    SELECT h.*, o.place, o.slots, o.per_agent, o.per_workspace,
+           o.n + row_number() OVER (PARTITION BY h.lane, h.workspace_id, h.user_id
+                                    ORDER BY h.priority DESC, h.id) AS nth
+      FROM turn o CROSS JOIN LATERAL (
+        SELECT r.workspace_id, r.id, r.lane, r.user_id, r.agent, r.priority FROM runs r, room m
+         WHERE m.lane = o.lane AND {_CLAIMABLE.format(owner="o")}
+         ORDER BY r.priority DESC, r.id
+         LIMIT least(:depth, o.slots, CASE WHEN o.per_user > 0 THEN o.per_user - o.n ELSE :depth END)) h
 ),
 ranked AS (
     SELECT h.*,
-           row_number() OVER (PARTITION BY h.lane, h.workspace_id, h.agent ORDER BY h.priority DESC, h.nth, h.id)
-             + (SELECT coalesce(sum(b.n), 0) FROM busy b
-                 WHERE b.lane = h.lane AND b.workspace_id = h.workspace_id AND b.agent = h.agent) AS of_agent,
-           row_number() OVER (PARTITION BY h.lane, h.workspace_id ORDER BY h.priority DESC, h.nth, h.id)
-             + (SELECT coalesce(sum(b.n), 0) FROM busy b
-                 WHERE b.lane = h.lane AND b.workspace_id = h.workspace_id) AS of_workspace
+           CASE WHEN per_agent > 0 THEN
+               row_number() OVER (PARTITION BY h.lane, h.workspace_id, h.agent ORDER BY h.priority DESC, h.nth, h.id)
+               + coalesce((SELECT b.n FROM by_agent b WHERE b.lane = h.lane AND b.workspace_id = h.workspace_id
+                              AND b.agent = h.agent), 0) END AS of_agent,
+           CASE WHEN per_workspace > 0 THEN
+               row_number() OVER (PARTITION BY h.lane, h.workspace_id ORDER BY h.priority DESC, h.nth, h.id)
+               + coalesce((SELECT b.n FROM by_workspace b WHERE b.lane = h.lane AND b.workspace_id = h.workspace_id),
+                          0) END AS of_workspace
       FROM heads h
 ),
 fair AS (
@@ -101,11 +127,11 @@ picked AS (
      LIMIT :most
 )
 UPDATE runs r SET status = 'running', lease_owner = :owner,
-       lease_until = app_now() + make_interval(secs => :lease), fence = r.fence + 1, attempt = r.attempt + 1,
-       started_at = coalesce(r.started_at, app_now()), holds_conversation = true, waiting_on = NULL
-  FROM picked p
+       lease_until = clock.now + make_interval(secs => :lease), fence = r.fence + 1, attempt = r.attempt + 1,
+       started_at = coalesce(r.started_at, clock.now), holds_conversation = true, waiting_on = NULL
+  FROM picked p, clock
  WHERE r.workspace_id = p.workspace_id AND r.id = p.id
-   AND (r.status = 'queued' OR (r.status = 'running' AND r.lease_until < app_now()))
+   AND (r.status = 'queued' OR (r.status = 'running' AND r.lease_until < clock.now))
 RETURNING {_RETURNING}
 """
     )
@@ -118,6 +144,11 @@ RETURNING {_RETURNING}
     )
     .columns(*columns_of(runs, Run))
 )
+
+_BEGIN_CLAIM = text(
+    f"SELECT pg_advisory_xact_lock({CLAIM_LOCK}), set_config('plan_cache_mode', 'force_generic_plan', true)"
+)
+"""Making a plan for a claim costs as much as carrying it out, and every plan of it is the same."""
 
 _DUE = text(
     """
@@ -156,7 +187,7 @@ class QueueStore:
         Within a lane the order is priority, fewest running of the same user, oldest. Lanes come in the mapping's
         order. Claims are serialised by an advisory lock that the commit releases.
         """
-        await self._connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": CLAIM_LOCK})
+        await self._connection.execute(_BEGIN_CLAIM)
         rows = await self._connection.execute(
             _CLAIM,
             {
