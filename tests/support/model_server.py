@@ -64,8 +64,9 @@ class ModelServer:
         if protocol is None:
             await self._own_door(scope, send)
             return
-        raw = await read_body(receive)
-        if not raw:
+        try:
+            raw = await read_body(receive)
+        except ConnectionAbortedError:
             return  # the client left before it had asked
         if self._ready and b"SCRIPT:" not in raw:
             await self._plain(protocol, raw, send)

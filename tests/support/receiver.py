@@ -47,7 +47,10 @@ class Receiver:
 
     async def _take(self, scope: Any, receive: Any, send: Any) -> None:
         headers = dict(scope["headers"])
-        raw = await read_body(receive)
+        try:
+            raw = await read_body(receive)
+        except ConnectionAbortedError:
+            return  # half a request is no effect
         marks = _MARK.findall(raw)
         entry = self.log.open(
             marks[-1].decode() if marks else "",

@@ -134,10 +134,12 @@ def _matches(entry: Entry, query: dict[str, str]) -> bool:
 
 
 async def read_body(receive: Any) -> bytes:
-    """The whole body of an ASGI request."""
+    """The whole body of an ASGI request. Raises ConnectionAbortedError when the client left before its end."""
     parts: list[bytes] = []
     while True:
         message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ConnectionAbortedError
         parts.append(message.get("body", b""))
         if not message.get("more_body"):
             return b"".join(parts)
