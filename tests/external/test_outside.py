@@ -147,9 +147,9 @@ async def read(http: httpx.AsyncClient, request: httpx.Request, most: int = 10**
     """The run and up to `most` events of a stream; then the client leaves."""
     events: list[dict[str, Any]] = []
     answer = await http.send(request, stream=True)
-    async with aclosing(answer), aclosing(answer.aiter_lines()) as lines:
+    async with aclosing(answer):
         assert answer.status_code == 200
-        async for line in lines:
+        async for line in answer.aiter_lines():
             if line.startswith("data: "):
                 events.append(json.loads(line.removeprefix("data: ")))
             if len(events) == most:
