@@ -18,7 +18,7 @@ from typing import Any, Self
 ROOT = Path(__file__).parents[2]
 SIXLANE = (sys.executable, "-P", "-m", "app.cli")
 NOBODY = 65_534
-_OURS = ("SIXLANE_", "DATABASE_URL", "DB_", "REDIS_", "ARQ_", "OPENAI_", "ANTHROPIC_", "OLLAMA_", "DEFAULT_MODEL")
+_OURS = ("PYTHONDONTWRITEBYTECODE", "SIXLANE_", "DATABASE_URL", "DB_", "REDIS_", "ARQ_", "OPENAI_", "ANTHROPIC_", "OLLAMA_", "DEFAULT_MODEL")
 
 
 def clean_environment(**extra: str) -> dict[str, str]:
