@@ -141,6 +141,7 @@ async def test_overlapping_turns(database_url: str, redis_url: str, tmp_path: Pa
         for turn in accepted:
             check_stream(turn, runs[turn.number])
         assert world.fleet.gone() == []
+        assert [line for member in world.fleet.members for line in world.fleet.grave(member)] == []
 
 
 def check_stream(turn: Turn, run: dict[str, Any]) -> None:
