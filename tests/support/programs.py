@@ -18,12 +18,13 @@ from typing import Any, Self
 ROOT = Path(__file__).parents[2]
 SIXLANE = (sys.executable, "-P", "-m", "app.cli")
 NOBODY = 65_534
-_OURS = ("PYTHONDONTWRITEBYTECODE", "SIXLANE_", "DATABASE_URL", "DB_", "REDIS_", "ARQ_", "OPENAI_", "ANTHROPIC_", "OLLAMA_", "DEFAULT_MODEL")
+_OURS = ("SIXLANE_", "DATABASE_URL", "DB_", "REDIS_", "ARQ_", "OPENAI_", "ANTHROPIC_", "OLLAMA_", "DEFAULT_MODEL")
+_NOT_KEPT = (*_OURS, "PUBLIC_URL", "PYTHONDONTWRITEBYTECODE")
 
 
 def clean_environment(**extra: str) -> dict[str, str]:
     """Return this process's environment without our variables, with the clone importable, and `extra`."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith((*_OURS, "PUBLIC_URL"))}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_KEPT)}
     return kept | {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"} | extra
 
 
