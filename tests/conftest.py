@@ -37,6 +37,16 @@ def pytest_unconfigure() -> None:
         _stores.pop().stop()
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep the tests of an `xdist_group` on one worker: xdist 3.8 notes the group where pytest 9.2 no longer looks."""
+    for item in items if getattr(config.option, "loadgroup", False) else ():
+        groups = sorted({str(mark.args[0]) for mark in item.iter_markers("xdist_group")})
+        suffix = f"@{'_'.join(groups)}"
+        if groups and not item.nodeid.endswith(suffix):
+            item._id = item.id.parse(item.nodeid + suffix)
+
+
 def database_named(url: str, name: str) -> str:
     """The same server's database of another name."""
     parts = urlsplit(url)
