@@ -1,10 +1,17 @@
-"""What is said in the benchmark: one prompt, and a history of any length."""
+"""What is said in the benchmark: a prompt, its answer, and a history of any length."""
 
 from functools import cache
 
 from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, TextPart, UserPromptPart
 
-PROMPT = "What is the capital of France? Please answer in one sentence, and say how sure you are of it. " * 2
+PROMPT = (
+    "We are planning a week in France by train next spring, two adults and a child of seven who gets bored in museums. "
+    "Which two cities would you choose besides the capital, and why?"
+)
+ANSWER = (
+    "I would take Lyon and Nantes: both are two hours from Paris, one has puppet theatres and a park with a free zoo, "
+    "the other a mechanical elephant that carries visitors along the river."
+)
 
 
 @cache

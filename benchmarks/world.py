@@ -18,6 +18,7 @@ from urllib.request import Request, urlopen
 from app.database import migrations
 from app.database.connection import Database
 from app.integrations.embedded import EmbeddedStores
+from benchmarks.dialogue import ANSWER
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
@@ -25,7 +26,6 @@ sys.path.insert(0, str(ROOT / "tests"))
 from support.loopback import Loopback  # noqa: E402
 from support.model_server import model_server_process  # noqa: E402
 
-ANSWER = "The capital of France is Paris. " * 6
 _NANOSECONDS = 1e9
 
 

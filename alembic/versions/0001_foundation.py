@@ -277,8 +277,8 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('workspace_id', 'run_id', 'step', 'tool_call_id', name=op.f('pk_tool_calls'))
     )
     # Rows of these tables are updated while they are short-lived: leave room for updates in place.
-    for table in ("runs", "conversations", "processes"):
-        op.execute(f"ALTER TABLE {table} SET (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05)")
+    for table, fill in (("runs", 90), ("conversations", 70), ("processes", 70)):
+        op.execute(f"ALTER TABLE {table} SET (fillfactor = {fill}, autovacuum_vacuum_scale_factor = 0.05)")
 
 
 def downgrade() -> None:

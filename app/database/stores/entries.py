@@ -363,5 +363,18 @@ def _uuid(value: str | None) -> UUID | None:
 
 
 def document(message: ModelMessage) -> str:
-    """A message as an entry keeps it: JSON in the present format."""
-    return ModelMessagesTypeAdapter.dump_json([message])[1:-1].decode()
+    """A message as an entry keeps it: JSON in the present format, without what says nothing or is known anyway.
+
+    Instructions are left out: they are those of the agent's version, and each run gives them anew.
+    """
+    (whole,) = ModelMessagesTypeAdapter.dump_python([message], mode="json")
+    kept = _told({name: value for name, value in whole.items() if name not in ("instructions", "conversation_id")})
+    kept["parts"] = [_told(part) for part in kept["parts"]]
+    if "usage" in kept:
+        kept["usage"] = {name: value for name, value in kept["usage"].items() if value}
+    return pydantic_core.to_json(kept).decode()
+
+
+def _told(fields: dict[str, Any]) -> dict[str, Any]:
+    """Fields without those that say nothing; reading puts the nulls back. A tool may well have answered null."""
+    return {name: value for name, value in fields.items() if value is not None or name == "content"}
