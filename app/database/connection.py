@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from time import monotonic
 from typing import Any
 from uuid import UUID
@@ -11,7 +11,7 @@ import asyncpg
 import pydantic_core
 from sqlalchemy import event, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, DisconnectionError, EmulatedDBAPIException, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -43,23 +43,27 @@ _AWAY = (
     asyncpg.TransactionTimeoutError,
     asyncpg.LockNotAvailableError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # a connection that broke in the middle of an operation
     OSError,
     TimeoutError,
 )
 
 
 def is_outage(error: BaseException) -> bool:
-    """Whether the error says that the database is away, as opposed to refusing this statement."""
-    if isinstance(error, PoolTimeout | OSError | TimeoutError):
+    """Whether the error says that the database is away, as opposed to refusing this statement.
+
+    It may come from the driver itself, from the layer above it, or from the layer's adapter: the causes are looked at.
+    """
+    if isinstance(error, PoolTimeout | OperationalError | InterfaceError):
         return True
-    if not isinstance(error, DBAPIError):
-        return isinstance(error, _AWAY)
-    cause = error.orig
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
+        return True
+    cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, _AWAY):
             return True
-        cause = cause.__cause__
-    return error.connection_invalidated or isinstance(error, OperationalError | InterfaceError)
+        cause = getattr(cause, "orig", None) or cause.__cause__
+    return False
 
 
 def _ping_rested(engine: AsyncEngine) -> None:
@@ -166,13 +170,29 @@ class Database:
                 connection = await self.engine.connect()
             yield connection
         except Exception as error:
-            if is_outage(error):
-                raise Unavailable("The database is not reachable.", code="database_unavailable") from error
-            raise
+            if not is_outage(error):
+                raise
+            if connection is not None:
+                await _discard(connection)
+            raise Unavailable("The database is not reachable.", code="database_unavailable") from error
         finally:
             if connection is not None:
-                await connection.close()
+                await _give_back(connection)
 
     async def _ring(self, bells: list[Bell]) -> None:
         if bells and self._ringer is not None:
             await self._ringer(bells)
+
+
+async def _discard(connection: AsyncConnection) -> None:
+    """Keep a broken connection from being used again."""
+    with suppress(Exception):
+        await connection.invalidate()
+
+
+async def _give_back(connection: AsyncConnection) -> None:
+    """Return a connection to the pool. What was committed is committed, also if the connection breaks only now."""
+    try:
+        await connection.close()
+    except Exception:
+        await _discard(connection)
