@@ -1,6 +1,5 @@
 """What the database does for it: transactions and bytes of a turn, and a claim from a long queue."""
 
-import asyncio
 import time
 
 from sqlalchemy import text
@@ -30,7 +29,8 @@ INSERT INTO runs (workspace_id, id, conversation_id, user_id, pattern, agent, ag
 SELECT :workspace, gen_random_uuid(), id, user_id, 'delegation', 'delegate', '1', 'demo', :lane, 'queued', 3, 'api',
        '{"prompt": "hi"}', 'bench' FROM places
 """
-_TRANSACTIONS = text("SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()")
+_TRANSACTIONS = text("SELECT CAST(CAST(pg_current_xact_id() AS text) AS bigint)")
+"""The number of this transaction: transactions that only read get none."""
 _BYTES = text(
     "SELECT sum(pg_total_relation_size(oid)) FROM pg_class "
     "WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
@@ -45,26 +45,18 @@ async def _size(database: Database) -> int:
         return int((await unit.connection.execute(_BYTES)).scalar_one())
 
 
-async def _transactions(world: World) -> int:
-    # a session reports its counts at most once a second
-    await asyncio.sleep(1.3)
-    async with world.database.across() as unit:
-        await unit.connection.execute(text("SELECT pg_stat_clear_snapshot()"))
+async def _number(database: Database) -> int:
+    async with database.across() as unit:
         return int((await unit.connection.execute(_TRANSACTIONS)).scalar_one())
 
 
 async def per_turn(world: World, number: int) -> tuple[float, float]:
-    """Transactions of a turn without tools (reading ones too, the idle rate taken off), and KiB that it leaves."""
+    """Commits that a turn without tools writes (what the processes do aside is in it), and KiB that it leaves."""
     jobs = await conversations(world, number)
-    before = await _transactions(world)
-    began = time.monotonic()
-    await asyncio.sleep(3)
-    idle = (await _transactions(world) - before) / (time.monotonic() - began)
-    before, size, began = await _transactions(world), await _size(world.database), time.monotonic()
+    size, first = await _size(world.database), await _number(world.database)
     await stretch(world, world.api, 8, jobs, say)
-    after, seconds = await _transactions(world), time.monotonic() - began
-    grown = await _size(world.database) - size
-    return (after - before - idle * seconds) / number, grown / number / 1024
+    commits = await _number(world.database) - first
+    return commits / number, (await _size(world.database) - size) / number / 1024
 
 
 async def fill_queue(database: Database, lane: str) -> None:

@@ -108,8 +108,8 @@ class Bench:
 
     async def ledger(self) -> None:
         """Commits, bytes, claims. Comes last, as it fills the queue."""
-        transactions, kib = await ledger.per_turn(self.world, 400 * self.scale)
-        self.report.value("transactions a turn", transactions, 2.05)
+        commits, kib = await ledger.per_turn(self.world, 800 * self.scale)
+        self.report.value("commits a turn", commits, 2.05)
         self.report.value("KiB of database a turn", kib, 4)
         self.world.worker.terminate()
         await asyncio.to_thread(self.world.worker.wait, 30)

@@ -60,8 +60,9 @@ WITH RECURSIVE line AS (
      WHERE e.workspace_id = :workspace_id
        AND e.id = (SELECT head_id FROM conversations WHERE workspace_id = :workspace_id AND id = :id)
     UNION ALL
-    SELECT e.id, e.parent_id, e.format, e.message, l.depth + 1 FROM line l
-      JOIN entries e ON e.workspace_id = :workspace_id AND e.id = l.parent_id
+    SELECT e.*, l.depth + 1 FROM line l CROSS JOIN LATERAL (
+        SELECT e.id, e.parent_id, e.format, e.message FROM entries e
+         WHERE e.workspace_id = :workspace_id AND e.id = l.parent_id LIMIT 1) e
 )
 SELECT {_names(_CONVERSATION, "c")}, h.tip, h.formats, h.messages
   FROM conversations c
