@@ -1,7 +1,5 @@
 """What is said in the benchmark: a prompt, its answer, and a history of any length."""
 
-from functools import cache
-
 from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, TextPart, UserPromptPart
 
 PROMPT = (
@@ -14,7 +12,6 @@ ANSWER = (
 )
 
 
-@cache
 def history(length: int) -> list[ModelMessage]:
     """Alternating prompts and answers of 200 characters, as the benchmark writes them into Sixlane's log."""
     text = "lorem ipsum dolor sit amet " * 7 + "consectetur"

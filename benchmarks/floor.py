@@ -56,12 +56,13 @@ def _tools() -> list[Any]:
 
 app = FastAPI()
 agent = _agent()
+log = history(3000)
 
 
 @app.post("/chat")
 async def chat(body: ChatIn) -> ChatOut:
     """Answer as JSON."""
-    result = await agent.run(body.message, message_history=history(body.history) or None)
+    result = await agent.run(body.message, message_history=log[: body.history] or None)
     used = result.usage
     return ChatOut(content=result.output, input_tokens=used.input_tokens, output_tokens=used.output_tokens)
 

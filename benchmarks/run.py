@@ -6,6 +6,7 @@ import gc
 import platform
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from itertools import count
 from os import cpu_count
 from statistics import median
 
@@ -85,7 +86,8 @@ class Bench:
     async def long(self) -> None:
         """Turns at a thousand messages."""
         conversation = await turns.long_conversation(self.world)
-        loads = await self.repeated(lambda: turns.long(self.world, conversation, 4 * self.scale))
+        lengths, number = count(turns.LONG, 8 * self.scale), 4 * self.scale
+        loads = await self.repeated(lambda: turns.long(self.world, conversation, next(lengths), number))
         self._compare("wait ms of a turn at 1,000 messages", loads, "median", 1.1)
         self._compare("CPU ms of a turn at 1,000 messages", loads, "cpu", 1.1)
 

@@ -88,10 +88,11 @@ async def short(world: World, concurrency: int, number: int) -> dict[str, Load]:
     }
 
 
-async def long(world: World, conversation: str, number: int) -> dict[str, Load]:
-    """Turns that send a whole long history."""
+async def long(world: World, conversation: str, length: int, number: int) -> dict[str, Load]:
+    """Turns that send a whole long history, which is `length` messages at first and grows by two with each."""
+    lengths = [length + 2 * turn for turn in range(number)]
     return {
-        "floor": await stretch(world, world.floor, 1, [LONG] * number, ask),
+        "floor": await stretch(world, world.floor, 1, lengths, ask),
         "sixlane": await stretch(world, world.api, 1, [conversation] * number, say),
     }
 

@@ -34,11 +34,19 @@ class Direct:
 
     async def row(self, connection: AsyncConnection, values: Mapping[str, Any]) -> list[Any] | None:
         """The first row, or None."""
-        arguments = [values[name] if change is None else change(values[name]) for name, change in self._in]
-        found = await (await _driver(connection)).fetchrow(self._sql, *arguments)
-        if found is None:
-            return None
-        return [value if change is None else change(value) for value, change in zip(found, self._out, strict=True)]
+        found = await (await _driver(connection)).fetchrow(self._sql, *self._arguments(values))
+        return None if found is None else self._read(found)
+
+    async def rows(self, connection: AsyncConnection, values: Mapping[str, Any]) -> list[list[Any]]:
+        """Every row."""
+        found = await (await _driver(connection)).fetch(self._sql, *self._arguments(values))
+        return [self._read(row) for row in found]
+
+    def _arguments(self, values: Mapping[str, Any]) -> list[Any]:
+        return [values[name] if change is None else change(values[name]) for name, change in self._in]
+
+    def _read(self, row: Any) -> list[Any]:
+        return [value if change is None else change(value) for value, change in zip(row, self._out, strict=True)]
 
 
 def _processor(type_: Any, which: str, *more: Any) -> Callable[[Any], Any] | None:

@@ -372,6 +372,8 @@ def document(message: ModelMessage) -> str:
     (whole,) = ModelMessagesTypeAdapter.dump_python([message], mode="json")
     kept = _told({name: value for name, value in whole.items() if name not in ("instructions", "conversation_id")})
     kept["parts"] = [_told(part) for part in kept["parts"]]
+    if kept.get("state") == "complete":
+        del kept["state"]
     if "usage" in kept:
         kept["usage"] = {name: value for name, value in kept["usage"].items() if value}
     return pydantic_core.to_json(kept).decode()

@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import bindparam, text
+from sqlalchemy import bindparam, column, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
-from sqlalchemy.types import Integer, Text, Uuid
+from sqlalchemy.types import Float, Integer, Text, Uuid
 
+from app.database.direct import Direct
 from app.database.models import runs
 from app.database.rows import columns_of
 from app.models.run import Run
@@ -42,7 +43,7 @@ _CLAIMABLE = """
 """
 """Runs `r` of an owner that no cap, no other run of their conversation and no date holds back; `m` is their lane."""
 
-_CLAIM = (
+_CLAIM = Direct(
     text(
         f"""
 WITH RECURSIVE clock AS MATERIALIZED (SELECT app_now() AS now),
@@ -134,19 +135,24 @@ UPDATE runs r SET status = 'running', lease_owner = :owner,
    AND (r.status = 'queued' OR (r.status = 'running' AND r.lease_until < clock.now))
 RETURNING {_RETURNING}
 """
-    )
-    .bindparams(
+    ).bindparams(
         bindparam("lanes", type_=ARRAY(Text)),
         bindparam("slots", type_=ARRAY(Integer)),
         bindparam("per_user", type_=ARRAY(Integer)),
         bindparam("per_agent", type_=ARRAY(Integer)),
         bindparam("per_workspace", type_=ARRAY(Integer)),
-    )
-    .columns(*columns_of(runs, Run))
+        bindparam("depth", type_=Integer),
+        bindparam("most", type_=Integer),
+        bindparam("owner", type_=Text),
+        bindparam("lease", type_=Float),
+    ),
+    *columns_of(runs, Run),
 )
 
-_BEGIN_CLAIM = text(
-    f"SELECT pg_advisory_xact_lock({CLAIM_LOCK}), set_config('plan_cache_mode', 'force_generic_plan', true)"
+_BEGIN_CLAIM = Direct(
+    text(f"SELECT pg_advisory_xact_lock({CLAIM_LOCK}), set_config('plan_cache_mode', 'force_generic_plan', true)"),
+    column("locked"),
+    column("mode"),
 )
 """Making a plan for a claim costs as much as carrying it out, and every plan of it is the same."""
 
@@ -187,9 +193,9 @@ class QueueStore:
         Within a lane the order is priority, fewest running of the same user, oldest. Lanes come in the mapping's
         order. Claims are serialised by an advisory lock that the commit releases.
         """
-        await self._connection.execute(_BEGIN_CLAIM)
-        rows = await self._connection.execute(
-            _CLAIM,
+        await _BEGIN_CLAIM.row(self._connection, {})
+        rows = await _CLAIM.rows(
+            self._connection,
             {
                 "lanes": list(rooms),
                 "slots": [room.slots for room in rooms.values()],
