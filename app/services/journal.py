@@ -92,7 +92,7 @@ class Journal(AbstractCapability[AgentContext]):
             ctx.usage.tool_calls += 1
             return self._replay(known)
         if known is None:
-            await self._permit(ctx, spec, call, args)
+            await self._permit(ctx, spec, call, args, step)
         elif (settled := await self._settle_started(ctx, spec, known, args)) is not None:
             return settled
         return await self._carry_out(_Call(spec, call, step, args, known), handler)
@@ -103,14 +103,14 @@ class Journal(AbstractCapability[AgentContext]):
         raise ToolFailed(str(known.result))
 
     async def _permit(
-        self, ctx: RunContext[AgentContext], spec: ToolSpec, call: ToolCallPart, args: dict[str, Any]
+        self, ctx: RunContext[AgentContext], spec: ToolSpec, call: ToolCallPart, args: dict[str, Any], step: int
     ) -> None:
         policy = spec.policy(ctx.deps, args)
         if policy == "deny":
             raise ToolFailed(f"Policy does not allow {spec.name} here.")
         arguments = jsonable(args)
         digest = arguments_hash(arguments)
-        if policy == "ask" and not self.attempt.approved(call.tool_call_id, arguments, digest):
+        if policy == "ask" and not self.attempt.approved(step, call.tool_call_id, arguments, digest):
             raise ApprovalRequired(metadata={"kind": "tool_call", "arguments": arguments, "arguments_hash": digest})
 
     async def _settle_started(
