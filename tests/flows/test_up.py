@@ -89,7 +89,7 @@ def test_starts_everything_says_so_and_stops_cleanly(data: Path) -> None:
     assert status(data) == {"url": None, "data": str(data), "processes": []}
 
     with start(data, "--demo", OPENAI_API_KEY="sk-unused") as up:
-        assert ready_seconds(up) < 30  # 2.5 s alone on two cores; other tests run beside this one
+        assert ready_seconds(up) < 15  # 2.5 s alone on two cores; other tests run beside this one
         assert "Model  demo (SIXLANE_DEMO)" in up.text
         assert up.stop(signal.SIGTERM) == 0
     assert programs_on(data) == []
