@@ -7,17 +7,24 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.database.stores.agents import AgentStore
 from app.database.stores.approvals import ApprovalStore
+from app.database.stores.births import BirthStore
 from app.database.stores.conversations import ConversationStore
+from app.database.stores.deliveries import DeliveryStore
 from app.database.stores.directory import DirectoryStore
 from app.database.stores.events import EventStore
 from app.database.stores.idempotency import IdempotencyStore
+from app.database.stores.inbound import InboundStore
 from app.database.stores.journal import JournalStore
 from app.database.stores.keys import KeyStore
 from app.database.stores.notes import NoteStore
+from app.database.stores.occurrences import OccurrenceStore
+from app.database.stores.outbox import OutboxStore
 from app.database.stores.processes import ProcessStore
 from app.database.stores.queue import QueueStore
 from app.database.stores.runs import RunStore
+from app.database.stores.settling import SettlingStore
 from app.database.stores.tasks import TaskStore
+from app.database.stores.timetable import TimetableStore
 from app.database.stores.turns import TurnStore
 from app.database.stores.upkeep import UpkeepStore
 from app.database.stores.users import UserStore
@@ -87,6 +94,26 @@ class Unit:
     def idempotency(self) -> IdempotencyStore:
         return IdempotencyStore(self.connection, self.workspace_id)
 
+    @cached_property
+    def births(self) -> BirthStore:
+        return BirthStore(self.connection)
+
+    @cached_property
+    def occurrences(self) -> OccurrenceStore:
+        return OccurrenceStore(self.connection, self.workspace_id)
+
+    @cached_property
+    def inbound(self) -> InboundStore:
+        return InboundStore(self.connection, self.workspace_id)
+
+    @cached_property
+    def deliveries(self) -> DeliveryStore:
+        return DeliveryStore(self.connection, self.workspace_id)
+
+    @cached_property
+    def settling(self) -> SettlingStore:
+        return SettlingStore(self.connection)
+
 
 class Across:
     """One transaction over all workspaces, for the parts that serve every tenant."""
@@ -114,3 +141,19 @@ class Across:
     @cached_property
     def processes(self) -> ProcessStore:
         return ProcessStore(self.connection)
+
+    @cached_property
+    def births(self) -> BirthStore:
+        return BirthStore(self.connection)
+
+    @cached_property
+    def timetable(self) -> TimetableStore:
+        return TimetableStore(self.connection)
+
+    @cached_property
+    def outbox(self) -> OutboxStore:
+        return OutboxStore(self.connection)
+
+    @cached_property
+    def settling(self) -> SettlingStore:
+        return SettlingStore(self.connection)

@@ -31,6 +31,18 @@ class Task:
     targets: list[dict[str, Any]]
     limits: dict[str, Any]
     model: str | None
+    schedule: dict[str, Any] | None
+    next_due_at: datetime | None
+    next_fire_at: datetime | None
+    runs_made: int
+    finished_at: datetime | None
+    paused_at: datetime | None
+    paused_by: str | None
+    pause_reason: str | None
+    failure_streak: int
+    trigger: dict[str, Any] | None
+    after_task_id: UUID | None
+    after_on: str | None
     last_run_id: UUID | None
     disabled_at: datetime | None
     deleted_at: datetime | None

@@ -44,3 +44,12 @@ class Completion:
     data: Any
     entry_id: UUID | None
     events: EventBatch
+
+
+@dataclass(frozen=True, slots=True)
+class Birth:
+    """A run that nothing stands before: the columns of its new conversation and its own, and its first events."""
+
+    conversation: dict[str, Any]
+    run: dict[str, Any]
+    events: EventBatch

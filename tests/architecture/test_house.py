@@ -37,7 +37,11 @@ def test_one_file_commits() -> None:
 def test_a_status_changes_in_one_store() -> None:
     assert names_holding(r"update\(runs\)") == {"database/stores/runs.py", "database/stores/events.py"}
     assert "status" not in (APP / "database/stores/events.py").read_text().split("update(runs)")[1].split("\n")[0]
-    assert names_holding(r"UPDATE runs") == {"database/stores/queue.py", "database/stores/turns.py"}
+    assert names_holding(r"UPDATE runs") == {
+        "database/stores/queue.py",
+        "database/stores/settling.py",
+        "database/stores/turns.py",
+    }
 
 
 def test_only_the_runtime_and_the_outside_parts_start_tasks() -> None:
