@@ -26,6 +26,7 @@ from app.integrations.http import OutboundGuard
 from app.integrations.logs import configure_logging
 from app.integrations.metrics import Metrics
 from app.integrations.queue import Doorbell
+from app.integrations.vault import Vault
 from app.models.bells import Bell, CancelAsked, EventsAppended, RunReady
 from app.models.errors import SettingError, Unavailable
 from app.models.ids import new_id
@@ -98,6 +99,7 @@ class Runtime:
     metrics: Metrics
     tasks: Tasks
     peppers: tuple[bytes, ...]
+    vault: Vault
     redis_url: str
     workshop: Workshop | None = None
     version: str = __version__
@@ -121,7 +123,14 @@ class Runtime:
 
 def _secrets(settings: Settings) -> list[str]:
     """Every secret of the settings in plain text."""
-    groups = (settings.database, settings.redis, settings.models, settings.secrets)
+    groups = (
+        settings.database,
+        settings.redis,
+        settings.models,
+        settings.secrets,
+        settings.mail,
+        settings.slack,
+    )
     values = [getattr(group, name) for group in groups for name in type(group).model_fields]
     return [value.get_secret_value() for value in values if isinstance(value, SecretStr)]
 
@@ -139,6 +148,7 @@ async def open_runtime(settings: Settings, role: Role, metrics: Metrics | None =
     Attaches to the stores of the settings, or to those of the data folder. Raises SettingError and ServerFailed.
     """
     async with attached_stores(settings) as stores:
+        ring = _ring(settings)
         database = Database(stores.database_url, pool_size=settings.database.pool)
         bus = Bus(stores.redis_url)
         executors: list[Executor] = []
@@ -153,7 +163,8 @@ async def open_runtime(settings: Settings, role: Role, metrics: Metrics | None =
             guard=OutboundGuard(settings.outbound.allow_hosts),
             metrics=metrics or Metrics(),
             tasks=Tasks(),
-            peppers=_peppers(settings),
+            peppers=tuple(key for _, key in ring),
+            vault=Vault(ring),
             redis_url=settings.arq_redis_url or stores.redis_url,
         )
         if role in ("api", "worker"):
@@ -171,10 +182,15 @@ async def open_runtime(settings: Settings, role: Role, metrics: Metrics | None =
             await _close(runtime)
 
 
-def _peppers(settings: Settings) -> tuple[bytes, ...]:
-    """What API keys are hashed with: the key ring, newest first, else the data folder's own secret."""
+def _ring(settings: Settings) -> Sequence[tuple[str, bytes]]:
+    """What hashes API keys and seals secrets: the key ring, newest first, and in local mode the data folder's own.
+
+    That one stays in the ring when another is given, so that nothing sealed before is lost.
+    """
     ring = parse_ring(settings.secrets)
-    return tuple(one.key for one in ring) or (parse_key("SIXLANE_KEYS", secret(settings.data, "keys")),)
+    if ring and settings.production:
+        return ring
+    return (*ring, ("local", parse_key("SIXLANE_KEYS", secret(settings.data, "keys"))))
 
 
 def _with_workshop(runtime: Runtime) -> Runtime:
@@ -264,7 +280,7 @@ def _ringer(runtime: Runtime) -> Callable[[Sequence[Bell]], Awaitable[None]]:
                 continue
             if isinstance(bell, RunReady) and runtime.role == "worker":
                 runtime.works.pool.ring()
-            runtime.tasks.start(_ring(runtime, bell), "bell")
+            runtime.tasks.start(_send(runtime, bell), "bell")
 
     return ring
 
@@ -274,7 +290,7 @@ def _cancel_here(executors: "list[Executor]", run_id: UUID) -> None:
         executor.cancel(run_id)
 
 
-async def _ring(runtime: Runtime, bell: Bell) -> None:
+async def _send(runtime: Runtime, bell: Bell) -> None:
     if isinstance(bell, RunReady):
         await runtime.doorbell.ring_run(bell.run_id, bell.lane)
     elif isinstance(bell, CancelAsked):

@@ -18,6 +18,10 @@ SAMPLES: dict[str, frozenset[str]] = {
     "OPENAI_API_KEY": frozenset({"your-openai-api-key"}),
     "ANTHROPIC_API_KEY": frozenset({"your-anthropic-api-key"}),
     "ENCRYPTION_KEY": frozenset({"your-encryption-key", "changeme"}),
+    "SMTP_USERNAME": frozenset({"your-email@gmail.com"}),
+    "SMTP_PASSWORD": frozenset({"your-app-password"}),
+    "SMTP_FROM_EMAIL": frozenset({"noreply@yourdomain.com"}),
+    "SLACK_WEBHOOK_URL": frozenset({"https://hooks.slack.com/services/YOUR/WEBHOOK/URL"}),
 }
 """Values of published sample files: a variable that equals one has not been filled in."""
 
@@ -25,6 +29,7 @@ SAMPLES_BESIDE: dict[str, tuple[str, frozenset[str]]] = {
     "REDIS_URL": ("DATABASE_URL", frozenset({"redis://localhost:6379"})),
     "ARQ_REDIS_URL": ("DATABASE_URL", frozenset({"redis://localhost:6379"})),
     "DEFAULT_MODEL": ("OPENAI_API_KEY", frozenset({"openai:gpt-4"})),
+    "SMTP_HOST": ("SMTP_USERNAME", frozenset({"smtp.gmail.com"})),
 }
 """Sample values that people also mean: they count as samples only beside the sample of the variable named first."""
 

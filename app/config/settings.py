@@ -21,6 +21,7 @@ Folder = Annotated[Path, AfterValidator(_absolute)]
 CommaList = Annotated[tuple[str, ...], BeforeValidator(_split)]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 Count = Annotated[int, Field(ge=1, le=100_000)]
+Rate = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,6}/(second|minute|hour|day)$")]
 Cap = Annotated[int, Field(ge=0, le=100_000)]
 
 
@@ -102,11 +103,65 @@ class RunSettings(Group):
     cap_workspace: Cap = Field(default=0, alias="SIXLANE_CAP_WORKSPACE")
 
 
+class ScheduleSettings(Group):
+    """Schedules: how often one may fire at most, as the least number of seconds between two due times."""
+
+    min_seconds: Seconds = Field(default=60, alias="SIXLANE_SCHEDULE_MIN_SECONDS")
+
+
+class WebhookSettings(Group):
+    """Incoming webhooks: the largest body, how old a signature may be, and how long an event is remembered."""
+
+    max_bytes: int = Field(default=262_144, alias="SIXLANE_WEBHOOK_MAX_BYTES", ge=1024, le=1_048_576)
+    tolerance_seconds: Seconds = Field(default=300, alias="SIXLANE_WEBHOOK_TOLERANCE_SECONDS")
+    event_days: Count = Field(default=8, alias="SIXLANE_WEBHOOK_RETENTION_DAYS")
+
+
+class MailSettings(Group):
+    """The server that sends mail. `tls_ca_file` is trusted besides the system's authorities."""
+
+    host: str | None = Field(default=None, alias="SMTP_HOST")
+    port: int = Field(default=587, alias="SMTP_PORT", ge=1, le=65_535)
+    username: str | None = Field(default=None, alias="SMTP_USERNAME")
+    password: SecretStr | None = Field(default=None, alias="SMTP_PASSWORD")
+    from_email: str | None = Field(default=None, alias="SMTP_FROM_EMAIL")
+    tls_mode: Literal["starttls", "tls", "none"] = Field(default="starttls", alias="SMTP_TLS_MODE")
+    tls_ca_file: Path | None = Field(default=None, alias="SMTP_TLS_CA_FILE")
+
+
+class SlackSettings(Group):
+    """Slack: the default incoming webhook, the bot's token, and where Slack's API is."""
+
+    webhook_url: SecretStr | None = Field(default=None, alias="SLACK_WEBHOOK_URL")
+    bot_token: SecretStr | None = Field(default=None, alias="SLACK_BOT_TOKEN")
+    api_base_url: str = Field(
+        default="https://slack.com/api/", alias="SLACK_API_BASE_URL", pattern=r"^https?://[^/\s]+"
+    )
+
+
+class DeliverySettings(Group):
+    """Notifications: how long one attempt may take, and for how many days they are kept."""
+
+    timeout_seconds: Seconds = Field(default=15, alias="SIXLANE_DELIVERY_TIMEOUT_SECONDS")
+    days: Count = Field(default=90, alias="SIXLANE_DELIVERY_RETENTION_DAYS")
+
+
+class RateSettings(Group):
+    """Requests per time, as in `600/minute`. `auto` limits in production only."""
+
+    mode: Literal["auto", "on", "off"] = Field(default="auto", alias="SIXLANE_RATE_LIMITS")
+    per_key: Rate = Field(default="1200/minute", alias="SIXLANE_RATE_PER_KEY")
+    per_user: Rate = Field(default="600/minute", alias="SIXLANE_RATE_PER_USER")
+    per_trigger: Rate = Field(default="1200/minute", alias="SIXLANE_RATE_PER_TRIGGER")
+    per_address: Rate = Field(default="300/minute", alias="SIXLANE_RATE_PER_ADDRESS")
+
+
 class RetentionSettings(Group):
-    """Days that events and the tool journal are kept after a run has ended."""
+    """Days that events and the tool journal are kept after a run has ended, and occurrences after their due time."""
 
     event_days: Count = Field(default=7, alias="SIXLANE_EVENT_RETENTION_DAYS")
     journal_days: Count = Field(default=90, alias="SIXLANE_JOURNAL_RETENTION_DAYS")
+    occurrence_days: Count = Field(default=90, alias="SIXLANE_OCCURRENCE_RETENTION_DAYS")
 
 
 class LogSettings(Group):
@@ -145,6 +200,12 @@ class Settings(BaseSettings):
     secrets: SecretSettings = Field(default_factory=SecretSettings)
     outbound: OutboundSettings = Field(default_factory=OutboundSettings)
     runs: RunSettings = Field(default_factory=RunSettings)
+    schedules: ScheduleSettings = Field(default_factory=ScheduleSettings)
+    webhooks: WebhookSettings = Field(default_factory=WebhookSettings)
+    mail: MailSettings = Field(default_factory=MailSettings)
+    slack: SlackSettings = Field(default_factory=SlackSettings)
+    deliveries: DeliverySettings = Field(default_factory=DeliverySettings)
+    rates: RateSettings = Field(default_factory=RateSettings)
     retention: RetentionSettings = Field(default_factory=RetentionSettings)
     logs: LogSettings = Field(default_factory=LogSettings)
     warnings: tuple[str, ...] = ()
