@@ -156,7 +156,10 @@ class LimitsIn(Inbound):
 
 
 class RunOut(Outbound):
-    """A run. `status_reason` is a slug, `status_detail` says in a sentence what a person can do about it."""
+    """A run. `status_reason` is a slug, `status_detail` says in a sentence what a person can do about it.
+
+    `agent_version` and `model` are null until the run is first claimed, where a clock or a webhook began it.
+    """
 
     id: UUID
     status: RunStatus = Field(examples=["completed"])
@@ -167,8 +170,8 @@ class RunOut(Outbound):
     task_id: UUID | None
     pattern_type: str = Field(examples=["delegation"])
     agent: str
-    agent_version: str
-    model: str = Field(examples=["demo"])
+    agent_version: str | None
+    model: str | None = Field(examples=["demo"])
     trigger: str = Field(examples=["api"])
     attempt: int
     user_id: str = Field(examples=["owner"])

@@ -225,7 +225,6 @@ class Executor:
                 "attempts_exhausted",
                 f"The run was begun {run.attempt - 1} times and its process died or stalled each time.",
             )
-        attempt.events.emit("run.started", model=run.model, agent=run.agent)
         try:
             return await Conduct(self._workshop, attempt, execution.token).run()
         except asyncio.CancelledError:

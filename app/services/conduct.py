@@ -30,7 +30,7 @@ from app.database.connection import Database
 from app.models.errors import LeaseLost, Unavailable
 from app.models.run import Limits, Run
 from app.services.attempt import Attempt
-from app.services.definitions import definition_of
+from app.services.definitions import definition_of, settle
 from app.services.ending import Ending
 from app.services.history import step_of
 from app.services.journal import Journal
@@ -63,7 +63,11 @@ class Conduct:
     async def run(self) -> Ending:
         """Carry out the attempt. Raises LeaseLost, Unavailable (database), and CancelledError from outside."""
         attempt = self._attempt
+        problem = await self._settle()
+        attempt.events.emit("run.started", model=attempt.run.model, agent=attempt.run.agent)
         await attempt.load()
+        if problem is not None:
+            return self._failed(problem)
         if attempt.run.cancel_requested_at is not None:
             return self._cancelled()
         try:
@@ -80,6 +84,17 @@ class Conduct:
             return self._failed(error)
         attempt.seen(result.all_messages(), result.usage)
         return self._finished(result)
+
+    async def _settle(self) -> Exception | None:
+        """Decide what the run runs on, if that is open; returns why that cannot be."""
+        shared, attempt = self._workshop, self._attempt
+        try:
+            attempt.run = await settle(shared.database, shared.registry, shared.models, attempt.run)
+        except (LeaseLost, Unavailable):
+            raise
+        except Exception as error:
+            return error
+        return None
 
     async def _drive(self) -> AgentRunResult[Any]:
         attempt, run = self._attempt, self._attempt.run

@@ -1,10 +1,11 @@
 """Which definition of an agent a run uses: the one that it was begun with, also after a deploy."""
 
-from app.agents.registry import AgentDefinition, AgentRegistry
+from app.agents.llm import ModelSource
+from app.agents.registry import AgentDefinition, AgentRegistry, merge_limits
 from app.database.connection import Database
 from app.database.unit import Unit
-from app.models.errors import NotFound
-from app.models.run import Run
+from app.models.errors import LeaseLost, NotFound
+from app.models.run import Limits, Run
 
 
 async def store(unit: Unit, definition: AgentDefinition) -> None:
@@ -27,3 +28,26 @@ async def definition_of(database: Database, registry: AgentRegistry, run: Run) -
     if present is None:
         raise NotFound(f"There is no agent {run.agent!r} any more.", code="agent_not_found")
     return present
+
+
+async def settle(database: Database, registry: AgentRegistry, models: ModelSource, run: Run) -> Run:
+    """The run with agent version, model and limits, written under its fence if it was begun without them.
+
+    The clock, webhooks and chains know no agents; the first executor decides. Raises NotFound, LeaseLost.
+    """
+    if run.agent_version:
+        return run
+    definition = registry.get(run.agent)
+    limits = merge_limits(Limits.model_validate(run.limits), definition.limits, registry.pattern(run.pattern).limits)
+    async with database.begin(run.workspace_id) as unit:
+        await store(unit, definition)
+        settled = await unit.runs.checkpoint(
+            run.id,
+            run.fence,
+            agent_version=definition.version,
+            model=models.name(run.model or definition.model),
+            limits=limits.model_dump(mode="json", exclude_none=True),
+        )
+    if settled is None:
+        raise LeaseLost
+    return settled
