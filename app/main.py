@@ -10,6 +10,7 @@ from app.api.application import application
 from app.api.edge import EdgeOptions
 from app.config import Settings, load_settings
 from app.integrations.metrics import Metrics
+from app.integrations.rates import RateLimiter
 from app.runtime import open_runtime, set_up_logging, winding_down_on_signals
 
 
@@ -21,8 +22,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
         set_up_logging(chosen)
-        async with open_runtime(chosen, "api", metrics) as runtime:
-            app.state.runtime = runtime
+        async with open_runtime(chosen, "api", metrics) as runtime, _limiter(chosen, runtime.redis_url) as limiter:
+            app.state.runtime, app.state.rate_limiter = runtime, limiter
             with winding_down_on_signals(runtime):
                 yield
 
@@ -34,6 +35,18 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         max_body_bytes=server.max_body_bytes,
     )
     return application(options, lifespan, metrics)
+
+
+@contextlib.asynccontextmanager
+async def _limiter(settings: Settings, url: str) -> AsyncGenerator[RateLimiter | None]:
+    """Yield the counter of requests where the settings or the mode want one."""
+    rates = settings.rates
+    if rates.mode == "off" or (rates.mode == "auto" and not settings.production):
+        yield None
+        return
+    limits = {kind: getattr(rates, f"per_{kind}") for kind in ("key", "user", "trigger", "address")}
+    async with contextlib.aclosing(RateLimiter(url, limits)) as limiter:
+        yield limiter
 
 
 def __getattr__(name: str) -> Any:

@@ -22,6 +22,7 @@ that creates takes an `Idempotency-Key`. Streams are server-sent events whose `d
 
 _SENT = ["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID", "X-Api-Key", "X-Request-ID"]
 _SHOWN = ["Location", "X-Request-ID", "Idempotency-Replayed", "Retry-After"]
+_RATES = ["RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset"]
 
 
 def application(options: EdgeOptions, lifespan: Lifespan, metrics: Metrics) -> FastAPI:
@@ -46,15 +47,8 @@ def application(options: EdgeOptions, lifespan: Lifespan, metrics: Metrics) -> F
             CORSMiddleware,
             allow_origins=list(options.cors_origins),
             allow_methods=["GET", "POST", "PATCH", "DELETE"],
-            allow_headers=[
-                "Authorization",
-                "Content-Type",
-                "Idempotency-Key",
-                "Last-Event-ID",
-                "X-Api-Key",
-                "X-Request-ID",
-            ],
-            expose_headers=["Location", "X-Request-ID", "Idempotency-Replayed", "Retry-After"],
+            allow_headers=_SENT,
+            expose_headers=_SHOWN + _RATES,
         )
     app.add_middleware(Edge, options=options, metrics=metrics)
     return app

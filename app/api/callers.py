@@ -13,6 +13,7 @@ from app.models.errors import BadRequest, Unauthorized
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 _FORWARDED = ("x-forwarded-", "cf-")
 _LONGEST_KEY = 512
+_MOST_HOPS = 10
 
 
 def host_name(host: str) -> str:
@@ -55,6 +56,29 @@ def is_local_caller(scope: Scope) -> bool:
     # "none" is what a browser says when a person typed the address or used a bookmark; no page can make it say so.
     allowed = {"same-origin", "none"} if scope["method"] in ("GET", "HEAD") else {"same-origin"}
     return all(site in allowed for site in headers.getlist("sec-fetch-site"))
+
+
+def client_network(scope: Scope, trusted: Iterable[str]) -> str:
+    """The address that a request comes from; of an IPv6 address the network of 64 bits that one subscriber has.
+
+    `X-Forwarded-For` is believed from the right, for as long as the hop that wrote it is in one of the `trusted`
+    networks. A peer without an address, and one that says nothing readable, is "unknown".
+    """
+    networks = [ipaddress.ip_network(one, strict=False) for one in trusted]
+    client: Iterable[Any] = scope.get("client") or ("",)
+    said = ",".join(Headers(scope=scope).getlist("x-forwarded-for")).split(",") if networks else []
+    hops = [str(next(iter(client))), *(hop.strip() for hop in reversed(said) if hop.strip())]
+    found = "unknown"
+    for hop in hops[:_MOST_HOPS]:
+        try:
+            address = ipaddress.ip_address(hop.strip("[]"))
+        except ValueError:
+            break
+        address = getattr(address, "ipv4_mapped", None) or address
+        found = str(ipaddress.ip_network((address, 64), strict=False)) if address.version == 6 else str(address)
+        if not any(address in network for network in networks):
+            break
+    return found
 
 
 def credential(headers: Headers) -> str | None:

@@ -9,7 +9,7 @@ from fastapi import Depends, Header, Path, Request, Response
 
 from app.api.callers import credential, is_local_caller
 from app.database.unit import Unit
-from app.models.errors import Forbidden, InvalidInput, Unauthorized
+from app.models.errors import AppError, Forbidden, InvalidInput, Unauthorized
 from app.models.identity import SCOPES, Principal
 from app.runtime import Runtime
 from app.services import users
@@ -44,6 +44,15 @@ async def authenticate(request: Request) -> Principal:
         known = await _keyless(request) if token is None else await key_checker(request).principal(token)
         request.scope["sixlane.principal"] = known
     return known
+
+
+def is_known(request: Request) -> bool:
+    """Whether the request carries a key that was good a moment ago; asks nobody."""
+    try:
+        token = credential(request.headers)
+    except AppError:
+        return False
+    return token is not None and key_checker(request).known(token) is not None
 
 
 async def _keyless(request: Request) -> Principal:
@@ -85,11 +94,13 @@ class AnyScope:
 class Keyless:
     """Marks a route that answers without a key: in production to everyone, in local mode at the machine only.
 
-    Through a tunnel to local mode a key is asked for, except where `anywhere` is set.
+    Through a tunnel to local mode a key is asked for, except where `anywhere` is set. Requests count against the
+    limit of their sender's address unless `counted` is off: for probes, and for doors that count by themselves.
     """
 
-    def __init__(self, *, anywhere: bool = False) -> None:
+    def __init__(self, *, anywhere: bool = False, counted: bool = True) -> None:
         self.anywhere = anywhere
+        self.counted = counted
 
     async def __call__(self, request: Request) -> None:
         """Pass. Raises Unauthorized through a tunnel."""
@@ -160,7 +171,8 @@ ReadApprovals = Annotated[Principal, Depends(requires("approvals:read"))]
 DecideApprovals = Annotated[Principal, Depends(requires("approvals:decide"))]
 ManageKeys = Annotated[Principal, Depends(requires("keys:manage"))]
 Anyone = Annotated[Principal, Depends(AnyScope())]
-Probe = Annotated[None, Depends(Keyless(anywhere=True))]
+Probe = Annotated[None, Depends(Keyless(anywhere=True, counted=False))]
+Readiness = Annotated[None, Depends(Keyless(counted=False))]
 OpenDoor = Annotated[None, Depends(Keyless())]
 
 

@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.callers import host_name, known_hosts
 from app.api.problems import from_app_error, unexpected
+from app.api.rates import rate_headers
 from app.integrations.metrics import Metrics
 from app.models.errors import AppError, BadRequest, InvalidInput, Misdirected, Unauthorized
 
@@ -47,7 +48,7 @@ class Edge:
         scope["sixlane.request_id"] = request_id
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id)
-        answer = _Answer(send, request_id, started)
+        answer = _Answer(scope, send, request_id, started)
         try:
             await self._serve(scope, receive, answer)
         finally:
@@ -103,9 +104,10 @@ class Edge:
 class _Answer:
     """Passes the answer on, adds our headers and remembers how it went."""
 
-    __slots__ = ("_send", "request_id", "seconds", "started", "status")
+    __slots__ = ("_scope", "_send", "request_id", "seconds", "started", "status")
 
-    def __init__(self, send: Send, request_id: str, started: float) -> None:
+    def __init__(self, scope: Scope, send: Send, request_id: str, started: float) -> None:
+        self._scope = scope
         self._send = send
         self.request_id = request_id
         self.started = started
@@ -120,6 +122,7 @@ class _Answer:
             headers: list[tuple[bytes, bytes]] = list(message["headers"])
             headers.append((b"x-request-id", self.request_id.encode()))
             headers.append((b"x-content-type-options", b"nosniff"))
+            headers += rate_headers(self._scope)
             if not any(name == b"cache-control" for name, _ in headers):
                 headers.append((b"cache-control", b"no-store"))
             message = {**message, "headers": headers}

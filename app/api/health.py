@@ -4,7 +4,7 @@ from typing import Any
 
 from fastapi import APIRouter, Response
 
-from app.api.deps import Anyone, OpenDoor, Probe, RuntimeDep
+from app.api.deps import Anyone, Probe, Readiness, RuntimeDep
 from app.api.examples import INFO, answers
 from app.api.problems import errors
 from app.api.route import StrictRoute
@@ -29,7 +29,7 @@ async def live(_open: Probe) -> LiveOut:
 
 
 @router.get("/health/ready", responses=answers(200, {"status": "ready", "degraded": []}))
-async def ready(runtime: RuntimeDep, _open: OpenDoor) -> ReadyOut:
+async def ready(runtime: RuntimeDep, _open: Readiness) -> ReadyOut:
     """Whether the process can work: 503 with the reason while it cannot, also while the schema is too old.
 
     `degraded` names what is away and only costs time, such as Valkey.

@@ -150,5 +150,5 @@ def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
             "description": HTTPStatus(status).phrase,
             "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
         }
-        for status in (400, 401, 403, 413, 415, 421, 422, 500, 503, *statuses)
+        for status in (400, 401, 403, 413, 415, 421, 422, 429, 500, 503, *statuses)
     }

@@ -1,6 +1,7 @@
 """The settings: every variable that the product reads, its default and the group it belongs to."""
 
 import hashlib
+import ipaddress
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
@@ -17,8 +18,13 @@ def _absolute(path: Path) -> Path:
     return path.expanduser().absolute()  # it is passed on to processes that may stand elsewhere
 
 
+def _networks(value: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(str(ipaddress.ip_network(one, strict=False)) for one in value)
+
+
 Folder = Annotated[Path, AfterValidator(_absolute)]
 CommaList = Annotated[tuple[str, ...], BeforeValidator(_split)]
+Networks = Annotated[CommaList, AfterValidator(_networks)]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 Count = Annotated[int, Field(ge=1, le=100_000)]
 Rate = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,6}/(second|minute|hour|day)$")]
@@ -32,12 +38,16 @@ class Group(BaseModel):
 
 
 class ServerSettings(Group):
-    """The HTTP server. `public_url` is how the outside reaches it, where that is not host and port."""
+    """The HTTP server. `public_url` is how the outside reaches it, where that is not host and port.
+
+    `trusted_proxies` are the networks whose `X-Forwarded-For` names the sender.
+    """
 
     host: str = Field(default="127.0.0.1", alias="SIXLANE_HOST")
     port: int = Field(default=8000, alias="SIXLANE_PORT", ge=0, le=65_535)
     public_url: str | None = Field(default=None, alias="PUBLIC_URL", pattern=r"^https?://[^/\s]+")
     cors_origins: CommaList = Field(default=(), alias="CORS_ORIGINS")
+    trusted_proxies: Networks = Field(default=(), alias="SIXLANE_TRUSTED_PROXIES")
     max_body_bytes: int = Field(default=1_048_576, alias="SIXLANE_MAX_BODY_BYTES", ge=1024)
     chat_wait_seconds: Seconds = Field(default=300, alias="SIXLANE_CHAT_WAIT_SECONDS")
     shutdown_seconds: Seconds = Field(default=25, alias="SIXLANE_SHUTDOWN_SECONDS")

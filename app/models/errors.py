@@ -116,6 +116,18 @@ class InvalidInput(AppError):
             self.extra["errors"] = errors
 
 
+class RateLimited(AppError):
+    """The caller has asked too often (429); the same request succeeds after `retry_after` seconds."""
+
+    status = 429
+    code = "rate_limited"
+    title = "Too many requests"
+
+    def __init__(self, detail: str, *, retry_after: int, **kwargs: Any) -> None:
+        super().__init__(detail, **kwargs)
+        self.headers.setdefault("Retry-After", str(retry_after))
+
+
 class Unavailable(AppError):
     """A part that the answer needs is away; the same request may succeed later (503)."""
 

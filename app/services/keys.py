@@ -178,21 +178,28 @@ class KeyChecker:
         self._known: dict[bytes, tuple[float, Principal]] = {}
         self._salt = secrets.token_bytes(16)
 
+    def known(self, token: str) -> Principal | None:
+        """The principal of a token that was checked a moment ago, without asking the ledger."""
+        known = self._known.get(self._name(token))
+        return known[1] if known is not None and known[0] > time.monotonic() else None
+
     async def principal(self, token: str) -> Principal:
         """The principal of a token. Raises Unauthorized for one that is unknown, revoked or expired."""
         split = split_token(token)
         if split is None:
             raise Unauthorized
-        name = hashlib.blake2b(token.encode(), key=self._salt, digest_size=16).digest()
-        known = self._known.get(name)
-        if known is not None and known[0] > time.monotonic():
-            return known[1]
+        known = self.known(token)
+        if known is not None:
+            return known
         until = time.monotonic() + CACHE_SECONDS
         principal = await self._look_up(*split)
         if len(self._known) >= _CACHE_SIZE:
             self._known.clear()
-        self._known[name] = (until, principal)
+        self._known[self._name(token)] = (until, principal)
         return principal
+
+    def _name(self, token: str) -> bytes:
+        return hashlib.blake2b(token.encode(), key=self._salt, digest_size=16).digest()
 
     def forget(self) -> None:
         """Believe nothing any more; the next request of every key asks the ledger."""
