@@ -1,11 +1,20 @@
 """A schedule: when a task comes due, and what became of each due time."""
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PlainValidator,
+    StringConstraints,
+    WithJsonSchema,
+    model_validator,
+)
 
 from app.models.wire import Inbound, Outbound
 
@@ -16,10 +25,14 @@ Outcome = Literal["run", "waiting", "skipped_overlap", "skipped_missed", "skippe
 """`waiting` becomes `run` when the run before it has ended."""
 
 MAX_COUNT = 100
+MAX_EVERY = 5 * 365 * 86_400
+_STEP = re.compile(r"([0-9]{1,9})\s?([smhdw])")
+_UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:")
 
 
 def _written(value: Any) -> Any:
-    if isinstance(value, str | datetime):
+    if isinstance(value, datetime) or (isinstance(value, str) and _DATE.match(value)):
         return value
     raise ValueError("give a date and time as text, such as 2026-12-01T09:00:00Z")
 
@@ -33,7 +46,35 @@ def _aware(value: datetime) -> datetime:
 Moment = Annotated[datetime, Field(strict=False), BeforeValidator(_written), AfterValidator(_aware)]
 """A moment as clients write it: RFC 3339 text that names its offset."""
 
-Every = Annotated[int, Field(ge=1)] | Annotated[float, Field(ge=1)] | Annotated[str, StringConstraints(max_length=20)]
+
+def every_seconds(every: float | str) -> float:
+    """The seconds that `every` stands for. Raises ValueError for what stands for none."""
+    if isinstance(every, bool):
+        raise ValueError("give seconds as a number, or text such as 90s, 15m, 2h or 1d")
+    if isinstance(every, str):
+        found = _STEP.fullmatch(every)
+        if found is None:
+            raise ValueError("give seconds as a number, or text such as 90s, 15m, 2h or 1d")
+        every = int(found[1]) * _UNITS[found[2]]
+    if not 1 <= every <= MAX_EVERY:
+        raise ValueError("give a time from one second to five years")
+    return float(every)
+
+
+def _every(value: Any) -> int | float | str:
+    if not isinstance(value, int | float | str):
+        raise ValueError("give seconds as a number, or text such as 90s, 15m, 2h or 1d")
+    every_seconds(value)
+    return value
+
+
+Every = Annotated[
+    int | float | str,
+    PlainValidator(_every),
+    WithJsonSchema(
+        {"anyOf": [{"type": "number", "minimum": 1}, {"type": "string", "pattern": "^[0-9]{1,9} ?[smhdw]$"}]}
+    ),
+]
 
 
 class ScheduleIn(Inbound):
