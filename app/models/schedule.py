@@ -26,7 +26,7 @@ Outcome = Literal["run", "waiting", "skipped_overlap", "skipped_missed", "skippe
 
 MAX_COUNT = 100
 MAX_EVERY = 5 * 365 * 86_400
-_STEP = re.compile(r"([0-9]{1,9})\s?([smhdw])")
+_STEP = re.compile(r"([0-9]{1,9}) ?([smhdw])")
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:")
 
