@@ -98,6 +98,7 @@ def upgrade() -> None:
     sa.UniqueConstraint('workspace_id', 'task_id', 'due_at', name=op.f('uq_occurrences_workspace_id_task_id_due_at'))
     )
     op.create_index('ix_occurrences_recorded_at', 'occurrences', ['recorded_at'], unique=False)
+    op.create_index('uq_occurrences_waiting', 'occurrences', ['workspace_id', 'task_id'], unique=True, postgresql_where=sa.text("outcome = 'waiting'"))
     op.create_table('webhook_secrets',
     sa.Column('workspace_id', sa.Uuid(), nullable=False),
     sa.Column('id', sa.Uuid(), nullable=False),
@@ -128,6 +129,7 @@ def upgrade() -> None:
     op.add_column('tasks', sa.Column('after_on', sa.Text(), nullable=True))
     op.create_index('ix_tasks_after', 'tasks', ['workspace_id', 'after_task_id'], unique=False, postgresql_where=sa.text('after_task_id IS NOT NULL'))
     op.create_index('ix_tasks_next_fire_at', 'tasks', ['next_fire_at'], unique=False, postgresql_where=sa.text('next_fire_at IS NOT NULL AND deleted_at IS NULL'))
+    op.create_unique_constraint(op.f('uq_tasks_id'), 'tasks', ['id'])
     # What ended before there were notifications is not told now.
     op.execute("UPDATE runs SET settled_at = completed_at WHERE task_id IS NOT NULL AND completed_at IS NOT NULL")
     op.execute("UPDATE approvals SET announced_at = created_at")
@@ -135,6 +137,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Take the schema back."""
+    op.drop_constraint(op.f('uq_tasks_id'), 'tasks', type_='unique')
     op.drop_index('ix_tasks_next_fire_at', table_name='tasks', postgresql_where=sa.text('next_fire_at IS NOT NULL AND deleted_at IS NULL'))
     op.drop_index('ix_tasks_after', table_name='tasks', postgresql_where=sa.text('after_task_id IS NOT NULL'))
     op.drop_column('tasks', 'after_on')
@@ -155,6 +158,7 @@ def downgrade() -> None:
     op.drop_column('approvals', 'announced_at')
     op.drop_index('ix_webhook_secrets_task', table_name='webhook_secrets')
     op.drop_table('webhook_secrets')
+    op.drop_index('uq_occurrences_waiting', table_name='occurrences', postgresql_where=sa.text("outcome = 'waiting'"))
     op.drop_index('ix_occurrences_recorded_at', table_name='occurrences')
     op.drop_table('occurrences')
     op.drop_index('ix_inbound_events_received_at', table_name='inbound_events')

@@ -25,6 +25,7 @@ from app.database.stores.runs import RunStore
 from app.database.stores.settling import SettlingStore
 from app.database.stores.tasks import TaskStore
 from app.database.stores.timetable import TimetableStore
+from app.database.stores.triggers import TriggerStore
 from app.database.stores.turns import TurnStore
 from app.database.stores.upkeep import UpkeepStore
 from app.database.stores.users import UserStore
@@ -149,6 +150,10 @@ class Across:
     @cached_property
     def timetable(self) -> TimetableStore:
         return TimetableStore(self.connection)
+
+    @cached_property
+    def triggers(self) -> TriggerStore:
+        return TriggerStore(self.connection)
 
     @cached_property
     def outbox(self) -> OutboxStore:

@@ -79,6 +79,14 @@ class Conflict(AppError):
         self.headers.setdefault("x-should-retry", "false")
 
 
+class Gone(AppError):
+    """The object is there but takes nothing any more (410)."""
+
+    status = 410
+    code = "gone"
+    title = "Gone"
+
+
 class PayloadTooLarge(AppError):
     """The body is larger than the door takes (413)."""
 

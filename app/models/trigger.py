@@ -35,15 +35,21 @@ class HmacConfig(Inbound):
 
 
 class DedupConfig(Inbound):
-    """Where the sender's own id of an event stands: in a header, or at a place in the payload."""
+    """How an event that comes again is known. By default by the sender's id, as its scheme names it, else by the body.
 
+    `header` or `path` say where that id stands. `by: nothing` lets every request begin a run.
+    """
+
+    by: Literal["id", "body", "nothing"] = "id"
     header: HeaderName | None = Field(default=None, examples=["X-Event-Id"])
     path: JsonPath | None = Field(default=None, examples=[None])
 
     @model_validator(mode="after")
     def _names_one_place(self) -> Self:
-        if (self.header is None) == (self.path is None):
+        if self.header is not None and self.path is not None:
             raise ValueError("give either header or path")
+        if self.by != "id" and (self.header is not None or self.path is not None):
+            raise ValueError("header and path are for `by: id`")
         return self
 
 

@@ -48,6 +48,7 @@ tasks = Table(
     at("created_at", nullable=False, default=True),
     at("updated_at", nullable=False, default=True),
     PrimaryKeyConstraint("workspace_id", "id"),
+    UniqueConstraint("id"),
     pair("user_id", "users", ondelete="CASCADE"),
 )
 Index(
@@ -80,6 +81,13 @@ occurrences = Table(
     pair("task_id", "tasks", ondelete="CASCADE"),
 )
 Index("ix_occurrences_recorded_at", occurrences.c.recorded_at)
+Index(
+    "uq_occurrences_waiting",
+    occurrences.c.workspace_id,
+    occurrences.c.task_id,
+    unique=True,
+    postgresql_where=occurrences.c.outcome == "waiting",
+)
 
 webhook_secrets = Table(
     "webhook_secrets",
