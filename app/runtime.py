@@ -18,7 +18,7 @@ from pydantic import SecretStr
 
 from app import __version__
 from app.config import Settings, choose_model, parse_key, parse_ring
-from app.database.connection import Database
+from app.database.connection import ANSWER_SECONDS, COMMAND_SECONDS, Database
 from app.integrations.bus import Bus
 from app.integrations.data_folder import secret
 from app.integrations.embedded import attached_stores
@@ -149,7 +149,8 @@ async def open_runtime(settings: Settings, role: Role, metrics: Metrics | None =
     """
     async with attached_stores(settings) as stores:
         ring = _ring(settings)
-        database = Database(stores.database_url, pool_size=settings.database.pool)
+        patience = ANSWER_SECONDS if role == "api" else COMMAND_SECONDS
+        database = Database(stores.database_url, pool_size=settings.database.pool, command_seconds=patience)
         bus = Bus(stores.redis_url)
         executors: list[Executor] = []
         runtime = Runtime(

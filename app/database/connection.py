@@ -24,7 +24,9 @@ from app.models.errors import Unavailable
 Ringer = Callable[[Sequence[Bell]], Awaitable[None]]
 
 CONNECT_SECONDS = 2
-COMMAND_SECONDS = 20
+COMMAND_SECONDS = 20.0
+ANSWER_SECONDS = 2.5
+"""How long a request waits for a statement. Letting its connection go may take 2 s more; a client is told in 5 s."""
 ACQUIRE_SECONDS = 4
 RESTED_SECONDS = 1.0
 LOCK_SECONDS = 3
@@ -105,7 +107,9 @@ def _bound_units(engine: AsyncEngine) -> None:
 class Database:
     """The ledger's engine. Open a unit with `begin`; it commits at the end of the block or not at all."""
 
-    def __init__(self, url: str, *, pool_size: int = 20, ringer: Ringer | None = None) -> None:
+    def __init__(
+        self, url: str, *, pool_size: int = 20, command_seconds: float = COMMAND_SECONDS, ringer: Ringer | None = None
+    ) -> None:
         self.engine: AsyncEngine = create_async_engine(
             url,
             pool_size=pool_size,
@@ -115,7 +119,7 @@ class Database:
             json_deserializer=pydantic_core.from_json,
             connect_args={
                 "timeout": CONNECT_SECONDS,
-                "command_timeout": COMMAND_SECONDS,
+                "command_timeout": command_seconds,
                 "server_settings": {
                     "application_name": "sixlane",
                     "jit": "off",
