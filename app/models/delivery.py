@@ -78,6 +78,7 @@ class Message:
     `key` stays the same over retries and resends, so that a receiver knows what it has seen. `url` leads to the run.
     """
 
+    workspace_id: UUID
     key: str
     type: str
     at: datetime
