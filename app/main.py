@@ -11,7 +11,7 @@ from app.api.edge import EdgeOptions
 from app.config import Settings, load_settings
 from app.integrations.metrics import Metrics
 from app.integrations.rates import RateLimiter
-from app.runtime import open_runtime, set_up_logging, winding_down_on_signals
+from app.runtime import Runtime, open_runtime, set_up_logging, winding_down_on_signals
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -22,7 +22,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
         set_up_logging(chosen)
-        async with open_runtime(chosen, "api", metrics) as runtime, _limiter(chosen, runtime.redis_url) as limiter:
+        async with open_runtime(chosen, "api", metrics) as runtime, _limiter(runtime) as limiter:
             app.state.runtime, app.state.rate_limiter = runtime, limiter
             with winding_down_on_signals(runtime):
                 yield
@@ -38,14 +38,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 
 @contextlib.asynccontextmanager
-async def _limiter(settings: Settings, url: str) -> AsyncGenerator[RateLimiter | None]:
+async def _limiter(runtime: Runtime) -> AsyncGenerator[RateLimiter | None]:
     """Yield the counter of requests where the settings or the mode want one."""
-    rates = settings.rates
-    if rates.mode == "off" or (rates.mode == "auto" and not settings.production):
+    rates = runtime.settings.rates
+    if rates.mode == "off" or (rates.mode == "auto" and not runtime.settings.production):
         yield None
         return
     limits = {kind: getattr(rates, f"per_{kind}") for kind in ("key", "user", "trigger", "address")}
-    async with contextlib.aclosing(RateLimiter(url, limits)) as limiter:
+    async with contextlib.aclosing(RateLimiter(runtime.redis_url, limits)) as limiter:
+        runtime.tasks.start(limiter.serve(), "rates")
         yield limiter
 
 

@@ -55,7 +55,8 @@ async def enter(request: Request, mark: Mark) -> None:
     if limiter_of(request) is None:
         await mark(request)
         return
-    if not is_known(request):
+    counted = not isinstance(mark, Keyless) or mark.counted
+    if counted and not is_known(request):
         bar(request)
     refusal: AppError | None = None
     try:
@@ -65,7 +66,7 @@ async def enter(request: Request, mark: Mark) -> None:
     principal = request.scope.get("sixlane.principal")
     if principal is not None:
         await limited(request, *of_principal(principal))
-    elif refusal is not None or not isinstance(mark, Keyless) or mark.counted:
+    elif counted or refusal is not None:
         await limited(request, address_of(request))
     if refusal is not None:
         raise refusal

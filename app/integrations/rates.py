@@ -1,30 +1,31 @@
 """Rate limits: how often a key, a user, a trigger or an address may ask, counted in Valkey for all processes together.
 
-A limit counts in windows that begin with the first request. All limits of one request are counted by one script in
-one round trip. While Valkey is away each process counts for itself: a limiter never makes a request fail or hang.
+A limit counts in windows that begin with the first request. One script counts all limits of all requests that came in
+during the last round trip. While Valkey is away each process counts for itself: nothing fails, and nobody waits.
 """
 
 import asyncio
+import contextlib
 import math
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import structlog
 from limits import RateLimitItem, parse
 from limits.aio.storage import MemoryStorage
 from redis.asyncio import Redis
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import NoScriptError
 
 from app.integrations.valkey import redis_pool
 
 log = structlog.get_logger(__name__)
 
 ANSWER_SECONDS = 0.25
-"""How long a request waits for Valkey to count it, once in `AGAIN_SECONDS` while Valkey is away."""
+"""How long requests wait for Valkey to count them; after that, nobody waits until it answers again."""
 AGAIN_SECONDS = 1.0
-_AWAY = (RedisError, OSError, TimeoutError)
+_BATCH = 100
 _KEPT_REFUSALS = 10_000
 
 _COUNT = """
@@ -66,30 +67,39 @@ class Allowance:
         return self.count > self.limit
 
 
+@dataclass(slots=True)
+class _Question:
+    """A request that waits for its counts: `(count, seconds left)` of each limit, or None: count it yourself."""
+
+    asked: tuple[Who, ...]
+    answer: asyncio.Future[list[tuple[int, float]] | None]
+
+
 class RateLimiter:
-    """Counts requests against the limits of its kinds, given in the notation of the library: "600/minute"."""
+    """Counts requests against the limits of its kinds, given in the notation of the library: "600/minute".
+
+    `serve` has to run beside the requests: it asks Valkey for all of them that came in during the last round trip.
+    """
 
     def __init__(self, url: str, limits: Mapping[str, str]) -> None:
         self._limits: dict[str, RateLimitItem] = {kind: parse(notation) for kind, notation in limits.items()}
         self._redis: Any = Redis(connection_pool=redis_pool(url))  # Any: redis-py leaves its own types half open
         self._script: Any = None
         self._local = MemoryStorage()
-        self._away = False
-        self._ask_again = 0.0
+        self._waiting: list[_Question] = []
+        self._came = asyncio.Event()
         self._refused: dict[Who, tuple[float, Allowance]] = {}
-
-    @property
-    def shared(self) -> bool:
+        self.shared = False
         """Whether the counters of all processes are in use, not this process' own."""
-        return not self._away
 
     async def aclose(self) -> None:
-        """Close the connections."""
+        """Close the connection; whoever asks from now on is counted here."""
+        self._set_shared(False, "closed")
         await self._redis.aclose(close_connection_pool=True)
 
     async def count(self, *asked: Who) -> Allowance:
         """Count one request against each limit; the tightest of them, which decides."""
-        counted = await self._shared(asked) if self._worth_asking() else None
+        counted = await self._ask(asked) if self.shared else None
         if counted is None:
             counted = [await self._counted_here(who) for who in asked]
         allowances = [
@@ -104,8 +114,76 @@ class RateLimiter:
         if found is None or left <= 0:
             self._refused.pop(who, None)
             return None
-        last = found[1]
-        return Allowance(last.kind, last.limit, last.window, last.count, math.ceil(left))
+        return replace(found[1], reset=math.ceil(left))
+
+    async def serve(self) -> None:
+        """Ask Valkey for whoever waits; while it is away, look for it. Runs until it is cancelled."""
+        while True:
+            if not self.shared:
+                await self._look()
+            if not self.shared:
+                await asyncio.sleep(AGAIN_SECONDS)
+                continue
+            await self._came.wait()
+            questions, self._waiting = self._waiting[:_BATCH], self._waiting[_BATCH:]
+            if not self._waiting:
+                self._came.clear()
+            await self._answer(questions)
+
+    async def _ask(self, asked: tuple[Who, ...]) -> list[tuple[int, float]] | None:
+        question = _Question(asked, asyncio.get_running_loop().create_future())
+        self._waiting.append(question)
+        self._came.set()
+        return await question.answer
+
+    async def _look(self) -> None:
+        try:
+            async with _patience(ANSWER_SECONDS):
+                self._script = await self._redis.script_load(_COUNT)
+        except Exception as error:
+            log.debug("rates.away", reason=type(error).__name__)
+        else:
+            self._set_shared(True, "answers")
+
+    async def _answer(self, questions: list[_Question]) -> None:
+        asked = [who for question in questions for who in question.asked]
+        counted: list[tuple[int, float]] | None = None
+        try:
+            async with _patience(ANSWER_SECONDS):
+                counted = await self._run_script(asked)
+        except Exception as error:  # whatever it is: those who wait must not wait for ever
+            self._set_shared(False, type(error).__name__)
+        finally:
+            for question in questions:
+                mine = None if counted is None else counted[: len(question.asked)]
+                counted = None if counted is None else counted[len(question.asked) :]
+                if not question.answer.done():
+                    question.answer.set_result(mine)
+
+    def _set_shared(self, shared: bool, reason: str) -> None:
+        if shared != self.shared:
+            log.info("rates.shared" if shared else "rates.local", reason=reason)
+        self.shared = shared
+        for question in self._waiting if not shared else ():
+            if not question.answer.done():
+                question.answer.set_result(None)
+
+    async def _run_script(self, asked: list[Who]) -> list[tuple[int, float]]:
+        items = [self._limits[kind] for kind, _ in asked]
+        keys = [item.key_for("sixlane", *who) for item, who in zip(items, asked, strict=True)]
+        windows = [item.get_expiry() * 1000 for item in items]
+        try:
+            told = await self._redis.evalsha(self._script, len(keys), *keys, *windows)
+        except NoScriptError:  # it was restarted or emptied
+            self._script = await self._redis.script_load(_COUNT)
+            told = await self._redis.evalsha(self._script, len(keys), *keys, *windows)
+        return [(int(count), milliseconds / 1000) for count, milliseconds in told]
+
+    async def _counted_here(self, who: Who) -> tuple[int, float]:
+        item = self._limits[who[0]]
+        key = item.key_for("sixlane", *who)
+        count = await self._local.incr(key, item.get_expiry())
+        return count, await self._local.get_expiry(key) - time.time()
 
     def _allowance(self, who: Who, count: int, seconds: float) -> Allowance:
         item = self._limits[who[0]]
@@ -116,42 +194,25 @@ class RateLimiter:
             self._refused[who] = (time.monotonic() + seconds, told)
         return told
 
-    def _worth_asking(self) -> bool:
-        """Whether to ask Valkey; while it is away, one request in a while does."""
-        now = time.monotonic()
-        if self._away and now < self._ask_again:
-            return False
-        self._ask_again = now + AGAIN_SECONDS
-        return True
 
-    async def _shared(self, asked: tuple[Who, ...]) -> list[tuple[int, float]] | None:
+@contextlib.asynccontextmanager
+async def _patience(seconds: float, looks: int = 5) -> AsyncGenerator[None]:
+    """Raise TimeoutError for what is not done in `seconds`, in which the event loop looked that often for answers.
+
+    A loop that is busy for half a second has not looked at all: an answer that lies there is not late.
+    """
+    loop = asyncio.get_running_loop()
+    async with asyncio.timeout(None) as deadline:
+
+        def look(left: int) -> None:
+            nonlocal timer
+            if left:
+                timer = loop.call_later(seconds / looks, look, left - 1)
+            else:
+                deadline.reschedule(loop.time())
+
+        timer = loop.call_later(seconds / looks, look, looks - 1)
         try:
-            async with asyncio.timeout(ANSWER_SECONDS):
-                counted = await self._run_script(asked)
-        except _AWAY as error:
-            if not self._away:
-                log.warning("rates.local", reason=type(error).__name__)
-            self._away = True
-            return None
-        if self._away:
-            log.info("rates.shared")
-        self._away = False
-        return [(int(count), milliseconds / 1000) for count, milliseconds in counted]
-
-    async def _run_script(self, asked: tuple[Who, ...]) -> list[tuple[int, int]]:
-        items = [self._limits[kind] for kind, _ in asked]
-        keys = [item.key_for("sixlane", *who) for item, who in zip(items, asked, strict=True)]
-        windows = [item.get_expiry() * 1000 for item in items]
-        if self._script is not None:
-            try:
-                return await self._redis.evalsha(self._script, len(keys), *keys, *windows)
-            except NoScriptError:
-                pass
-        self._script = await self._redis.script_load(_COUNT)
-        return await self._redis.evalsha(self._script, len(keys), *keys, *windows)
-
-    async def _counted_here(self, who: Who) -> tuple[int, float]:
-        item = self._limits[who[0]]
-        key = item.key_for("sixlane", *who)
-        count = await self._local.incr(key, item.get_expiry())
-        return count, await self._local.get_expiry(key) - time.time()
+            yield
+        finally:
+            timer.cancel()
