@@ -3,12 +3,13 @@
 from fastapi import APIRouter
 from fastapi.routing import APIRoute
 
-from app.api import agents, api_keys, approvals, conversations, docs, health, messages, runs, tasks, usage
+from app.api import agents, api_keys, approvals, conversations, docs, health, messages, runs, schedules, tasks, usage
 
 ROUTERS: tuple[APIRouter, ...] = (
     conversations.router,
     messages.router,
     tasks.router,
+    schedules.router,
     runs.router,
     approvals.router,
     usage.router,
