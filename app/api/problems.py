@@ -68,7 +68,13 @@ def problem(
 def from_app_error(request_id: str | None, error: AppError) -> Response:
     """The answer that an AppError stands for."""
     return problem(
-        request_id, error.status, error.code, error.title, error.detail, extra=error.extra, headers=error.headers
+        request_id if error.traced else None,
+        error.status,
+        error.code,
+        error.title,
+        error.detail,
+        extra=error.extra,
+        headers=error.headers,
     )
 
 

@@ -3,12 +3,26 @@
 from fastapi import APIRouter
 from fastapi.routing import APIRoute
 
-from app.api import agents, api_keys, approvals, conversations, docs, health, messages, runs, schedules, tasks, usage
+from app.api import (
+    agents,
+    api_keys,
+    approvals,
+    conversations,
+    docs,
+    health,
+    messages,
+    runs,
+    schedules,
+    tasks,
+    usage,
+    webhooks,
+)
 
 ROUTERS: tuple[APIRouter, ...] = (
     conversations.router,
     messages.router,
     tasks.router,
+    webhooks.router,
     schedules.router,
     runs.router,
     approvals.router,

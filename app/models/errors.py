@@ -14,6 +14,7 @@ class AppError(Exception):
     status: ClassVar[int] = 500
     code: str = "internal_error"
     title: ClassVar[str] = "Internal error"
+    traced: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -49,6 +50,19 @@ class Unauthorized(AppError):
     def __init__(self, detail: str = "A valid API key is required.", **kwargs: Any) -> None:
         super().__init__(detail, **kwargs)
         self.headers.setdefault("WWW-Authenticate", 'Bearer realm="sixlane"')
+
+
+class WebhookRefused(Unauthorized):
+    """A webhook request that is not let in (401): one and the same answer whatever the cause, so that it tells nothing.
+
+    Not even the request's id stands in it; the header has it.
+    """
+
+    code = "webhook_unauthorized"
+    traced = False
+
+    def __init__(self) -> None:
+        super().__init__("The request does not carry a valid signature for this webhook.")
 
 
 class Forbidden(AppError):

@@ -107,16 +107,20 @@ SELECT {_EVENT_NAMES} FROM inbound_events e
     *_EVENT,
 )
 _MERGE = text(
-    "UPDATE inbound_events SET outcome = 'merged', run_id = :run_id WHERE workspace_id = :workspace_id AND id = ANY(:ids)"
+    """
+UPDATE inbound_events SET outcome = 'merged', run_id = :run_id
+ WHERE workspace_id = :workspace_id AND id = ANY(:ids)
+"""
 ).bindparams(
     bindparam("ids", type_=ARRAY(_UUID)), bindparam("run_id", type_=_UUID), bindparam("workspace_id", type_=_UUID)
 )
-_RELEASE = text(
+_AGAIN = text(
     """
 UPDATE tasks t
    SET next_fire_at = CASE WHEN EXISTS (
         SELECT FROM inbound_events e
-         WHERE e.workspace_id = t.workspace_id AND e.task_id = t.id AND e.outcome = 'held') THEN app_now() END
+         WHERE e.workspace_id = t.workspace_id AND e.task_id = t.id AND e.outcome = 'held')
+       THEN app_now() + make_interval(secs => :seconds) END
  WHERE t.workspace_id = :workspace_id AND t.id = :task_id
 """
 )
@@ -205,12 +209,15 @@ class TriggerStore:
         given = {"workspace_id": workspace_id, "task_id": task_id, "most": most}
         return [InboundEvent(*row) for row in await _HELD.rows(self._connection, given)]
 
-    async def merge(self, workspace_id: UUID, task_id: UUID, event_ids: Sequence[UUID], run_id: UUID | None) -> None:
-        """Give held events to a run; the task fires again at once if more are held, else not."""
-        if event_ids:
-            given = {"workspace_id": workspace_id, "ids": list(event_ids), "run_id": run_id}
-            await self._connection.execute(_MERGE, given)
-        await self._connection.execute(_RELEASE, {"workspace_id": workspace_id, "task_id": task_id})
+    async def merge(self, workspace_id: UUID, event_ids: Sequence[UUID], run_id: UUID) -> None:
+        """Give held events to a run."""
+        given = {"workspace_id": workspace_id, "ids": list(event_ids), "run_id": run_id}
+        await self._connection.execute(_MERGE, given)
+
+    async def fire_again(self, workspace_id: UUID, task_id: UUID, seconds: float) -> None:
+        """Let the task fire in so many seconds if it still holds events, else not before the next one comes."""
+        given = {"workspace_id": workspace_id, "task_id": task_id, "seconds": seconds}
+        await self._connection.execute(_AGAIN, given)
 
     async def forget(self, days: int, batch: int) -> int:
         """Delete events older than `days`, at most `batch`, and secrets that ended; how many events went."""
