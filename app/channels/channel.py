@@ -34,7 +34,8 @@ class Channel(Protocol):
         """Whether the operator has configured what this target needs; else the message stays in the dev inbox."""
         ...
 
-    def render(self, message: Message) -> Rendered:
+    @staticmethod
+    def render(message: Message) -> Rendered:
         """The message in this channel's form, with everything escaped that would act there."""
         ...
 

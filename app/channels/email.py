@@ -26,6 +26,11 @@ table { border-collapse: collapse }
 th, td { border: 1px solid #d0d4da; padding: 4px 8px; text-align: left }
 """
 
+_MARKDOWN = MarkdownIt("commonmark", {"html": False}).enable("table").disable("image")
+"""Raw HTML stays text, and pictures are not shown: a mail that is opened tells nobody that it was."""
+
+_INLINER = css_inline.CSSInliner(load_remote_stylesheets=False)
+
 
 class EmailChannel:
     """Sends by the operator's mail server."""
@@ -35,22 +40,20 @@ class EmailChannel:
     def __init__(self, means: Means) -> None:
         self._mailer = means.mailer
         self._from = means.mail_from
-        # Raw HTML stays text, and pictures are not shown: a mail that is opened tells nobody that it was.
-        self._markdown = MarkdownIt("commonmark", {"html": False}).enable("table").disable("image")
-        self._inliner = css_inline.CSSInliner(load_remote_stylesheets=False)
 
     def ready(self, to: str) -> bool:
         """Whether there is a mail server."""
         return self._mailer is not None
 
-    def render(self, message: Message) -> Rendered:
+    @staticmethod
+    def render(message: Message) -> Rendered:
         """Subject, text and HTML."""
         page = (
             f'<!doctype html><html><head><meta charset="utf-8"><style>{_STYLE}</style></head>'
-            f'<body><div class="message">{self._markdown.render(message.markdown)}</div></body></html>'
+            f'<body><div class="message">{_MARKDOWN.render(message.markdown)}</div></body></html>'
         )
         subject = one_line(message.subject, MOST_SUBJECT)
-        return Rendered(subject=subject, text=message.markdown, html=self._inliner.inline(page))
+        return Rendered(subject=subject, text=message.markdown, html=_INLINER.inline(page))
 
     async def send(self, to: str, message: Message, rendered: Rendered) -> Outcome:
         """Send it to one bare address. Its Message-ID is the same at every try."""

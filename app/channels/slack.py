@@ -24,7 +24,8 @@ class SlackChannel:
         """Whether there is a webhook, or a token for the channel."""
         return self._slack.ready(to)
 
-    def render(self, message: Message) -> Rendered:
+    @staticmethod
+    def render(message: Message) -> Rendered:
         """The JSON that is posted; longer texts are cut and lead to the run."""
         subject = escaped(one_line(message.subject, 200))
         text = _cut(f"**{subject}**\n\n{escaped(message.markdown)}", message.url)

@@ -23,7 +23,8 @@ class WebhookChannel:
         """Always: it needs nothing of the operator."""
         return True
 
-    def render(self, message: Message) -> Rendered:
+    @staticmethod
+    def render(message: Message) -> Rendered:
         """The JSON that is posted."""
         at = message.at.isoformat().replace("+00:00", "Z")
         return Rendered(body={"type": message.type, "timestamp": at, "data": dict(message.data)})

@@ -114,6 +114,16 @@ class Outcome:
     after: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a delivery is after an attempt; `wait` is in seconds and counts for `pending` only."""
+
+    status: str
+    reason: str | None = None
+    detail: str | None = None
+    wait: float = 0.0
+
+
 class AttemptOut(Outbound):
     """One try. `snippet` is the start of the far end's answer."""
 

@@ -145,7 +145,7 @@ async def _write(
         await unit.deliveries.add(values, held_seconds=digest.every_seconds if digest else None)
 
 
-def target_of(config: NotificationConfig, channel: str) -> dict[str, str]:
+def target_of(config: NotificationConfig, channel: str | None) -> dict[str, str]:
     """Where a channel leads for a task, as a delivery keeps it. An empty `to` is the operator's own target."""
     if channel == "email":
         return {"to": config.email_address or "", "place": "smtp"}
@@ -155,15 +155,23 @@ def target_of(config: NotificationConfig, channel: str) -> dict[str, str]:
 
 
 def _content(config: NotificationConfig, channel: str, fact: Fact) -> dict[str, Any]:
-    template = next((words for name, words in (config.templates or {}).items() if name == channel), None)
-    fallback = config.fallback if channel != config.fallback else None
+    second = config.fallback
+    fallback = second and {
+        "channel": second,
+        "target": target_of(config, second),
+        "template": _template(config, second),
+    }
     return {
         "type": fact.type,
         "facts": fact.facts,
         "data": fact.data,
-        "template": template.model_dump() if template else None,
-        "fallback": fallback and {"channel": fallback, "target": target_of(config, fallback)},
+        "template": _template(config, channel),
+        "fallback": fallback,
     }
+
+
+def _template(config: NotificationConfig, channel: str | None) -> dict[str, Any] | None:
+    return next((words.model_dump() for name, words in (config.templates or {}).items() if name == channel), None)
 
 
 def _of_task(type_: str, task: Task) -> Fact:

@@ -10,10 +10,28 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.database.models import deliveries, delivery_attempts
 from app.database.rows import columns_of
-from app.models.delivery import Attempt, Delivery
+from app.models.delivery import Attempt, Delivery, Outcome, Verdict
 
 COLUMNS = columns_of(deliveries, Delivery)
 ATTEMPT_COLUMNS = columns_of(delivery_attempts, Attempt)
+
+_SETTLE = text(
+    """
+UPDATE deliveries
+   SET status = :status, status_reason = :reason, status_detail = :detail, lease_until = NULL,
+       due_at = CASE WHEN :status = 'pending' THEN app_now() + make_interval(secs => :wait) ELSE due_at END,
+       ended_at = CASE WHEN :status = 'pending' THEN NULL ELSE app_now() END,
+       attempts = attempts - :uncounted
+ WHERE workspace_id = :workspace_id AND id = :id AND fence = :fence AND status = 'sending'
+"""
+)
+_ATTEMPT = text(
+    """
+INSERT INTO delivery_attempts (workspace_id, delivery_id, number, outcome, code, detail, snippet, seconds, started_at)
+VALUES (:workspace_id, :id, :number, :outcome, :code, :detail, :snippet, :seconds,
+        app_now() - make_interval(secs => :seconds))
+"""
+)
 
 
 class DeliveryStore:
@@ -129,3 +147,31 @@ class DeliveryStore:
             .where(deliveries.c.workspace_id == self._workspace_id, deliveries.c.id.in_(delivery_ids))
             .values(status="digested", digest_id=digest_id, ended_at=func.app_now())
         )
+
+    async def settle(self, delivery: Delivery, verdict: Verdict, *, counted: bool = True) -> bool:
+        """Write what the attempt came to; False when another process has taken the delivery since."""
+        values: dict[str, Any] = {
+            "workspace_id": self._workspace_id,
+            "id": delivery.id,
+            "fence": delivery.fence,
+            "status": verdict.status,
+            "reason": verdict.reason,
+            "detail": verdict.detail,
+            "wait": verdict.wait,
+            "uncounted": 0 if counted else 1,
+        }
+        return (await self._connection.execute(_SETTLE, values)).rowcount == 1
+
+    async def record(self, delivery: Delivery, outcome: Outcome, seconds: float) -> None:
+        """Write the attempt down."""
+        values = {
+            "workspace_id": self._workspace_id,
+            "id": delivery.id,
+            "number": delivery.attempts,
+            "outcome": outcome.outcome,
+            "code": outcome.code,
+            "detail": outcome.detail,
+            "snippet": outcome.snippet,
+            "seconds": seconds,
+        }
+        await self._connection.execute(_ATTEMPT, values)

@@ -1,14 +1,11 @@
 """Deliveries that are due over all workspaces: taken by one process each, under a lease, and written back."""
 
-from dataclasses import dataclass
-from typing import Any
-
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.database.models import deliveries
 from app.database.rows import columns_of
-from app.models.delivery import Delivery, Outcome
+from app.models.delivery import Delivery
 
 COLUMNS = columns_of(deliveries, Delivery)
 _NAMES = ", ".join(f"d.{column.name}" for column in COLUMNS)
@@ -36,7 +33,7 @@ _ABANDONED = text(
     f"""
 SELECT {_NAMES} FROM deliveries d
  WHERE d.status = 'sending' AND d.lease_until < app_now()
- ORDER BY d.due_at LIMIT :batch FOR UPDATE SKIP LOCKED
+ ORDER BY d.due_at LIMIT :batch
 """
 ).columns(*COLUMNS)
 _WINDOWS = text(
@@ -45,23 +42,6 @@ SELECT DISTINCT ON (d.workspace_id, d.user_id, d.channel, d.target->>'to') {_NAM
  WHERE d.status = 'held' AND d.due_at <= app_now() LIMIT :batch
 """
 ).columns(*COLUMNS)
-_SETTLE = text(
-    """
-UPDATE deliveries
-   SET status = :status, status_reason = :reason, status_detail = :detail, lease_until = NULL,
-       due_at = CASE WHEN :status = 'pending' THEN app_now() + make_interval(secs => :wait) ELSE due_at END,
-       ended_at = CASE WHEN :status = 'pending' THEN NULL ELSE app_now() END,
-       attempts = attempts - :uncounted
- WHERE workspace_id = :workspace_id AND id = :id AND fence = :fence AND status = 'sending'
-"""
-)
-_ATTEMPT = text(
-    """
-INSERT INTO delivery_attempts (workspace_id, delivery_id, number, outcome, code, detail, snippet, seconds, started_at)
-VALUES (:workspace_id, :id, :number, :outcome, :code, :detail, :snippet, :seconds,
-        app_now() - make_interval(secs => :seconds))
-"""
-)
 _FORGET = text(
     """
 DELETE FROM deliveries WHERE ctid IN (
@@ -69,16 +49,6 @@ DELETE FROM deliveries WHERE ctid IN (
      WHERE created_at < app_now() - make_interval(days => :days) AND ended_at IS NOT NULL LIMIT :batch)
 """
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What a delivery is after an attempt; `wait` is in seconds and counts for `pending` only."""
-
-    status: str
-    reason: str | None = None
-    detail: str | None = None
-    wait: float = 0.0
 
 
 class OutboxStore:
@@ -93,40 +63,12 @@ class OutboxStore:
         return [Delivery(*row) for row in await self._connection.execute(_CLAIM, values)]
 
     async def abandoned(self, batch: int) -> list[Delivery]:
-        """Deliveries whose sender has not been heard of until the end of its lease, locked."""
+        """Deliveries whose sender has not been heard of until the end of its lease."""
         return [Delivery(*row) for row in await self._connection.execute(_ABANDONED, {"batch": batch})]
 
     async def closed_windows(self, batch: int) -> list[Delivery]:
         """One held delivery of each channel and target whose window is over."""
         return [Delivery(*row) for row in await self._connection.execute(_WINDOWS, {"batch": batch})]
-
-    async def settle(self, delivery: Delivery, verdict: Verdict, *, counted: bool = True) -> bool:
-        """Write what the attempt came to; False when another process has taken the delivery since."""
-        values: dict[str, Any] = {
-            "workspace_id": delivery.workspace_id,
-            "id": delivery.id,
-            "fence": delivery.fence,
-            "status": verdict.status,
-            "reason": verdict.reason,
-            "detail": verdict.detail,
-            "wait": verdict.wait,
-            "uncounted": 0 if counted else 1,
-        }
-        return (await self._connection.execute(_SETTLE, values)).rowcount == 1
-
-    async def record(self, delivery: Delivery, outcome: Outcome, seconds: float) -> None:
-        """Write the attempt down."""
-        values = {
-            "workspace_id": delivery.workspace_id,
-            "id": delivery.id,
-            "number": delivery.attempts,
-            "outcome": outcome.outcome,
-            "code": outcome.code,
-            "detail": outcome.detail,
-            "snippet": outcome.snippet,
-            "seconds": seconds,
-        }
-        await self._connection.execute(_ATTEMPT, values)
 
     async def forget(self, days: int, batch: int) -> int:
         """Remove ended deliveries older than `days` with their attempts, one batch; how many rows went."""

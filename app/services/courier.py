@@ -1,0 +1,259 @@
+"""The courier of a worker process: takes what is due from the outbox, sends it with no unit open, writes back."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from random import uniform
+from typing import Any
+
+import structlog
+
+from app.channels import form_of
+from app.channels.channel import Channel
+from app.database.connection import Database
+from app.database.unit import Unit
+from app.models.delivery import RETRY_SECONDS, Delivery, Message, Outcome, Verdict
+from app.models.errors import Unavailable
+from app.models.ids import new_id
+from app.services.rendering import DIGEST, compose
+
+log = structlog.get_logger(__name__)
+
+TICK_SECONDS = 1.0
+LEASE_SECONDS = 90.0
+"""Longer than any attempt may take: a send that outlives its lease would be taken for one whose process died."""
+ATTEMPT_SECONDS = 60.0
+MOST_ITEMS = 50
+BATCH = 50
+REPEATABLE = frozenset({"webhook"})
+"""Channels whose receivers know a message again by its id, so that one that may have arrived is sent again."""
+
+Spawn = Callable[[Coroutine[Any, Any, None], str], object]
+
+
+@dataclass(frozen=True, slots=True)
+class CourierOptions:
+    """How much is sent at once, in all and to one place (a host, the mail server), and what links are made of."""
+
+    size: int = 16
+    per_place: int = 4
+    base_url: str | None = None
+
+
+class Courier:
+    """Delivers. Any number of processes may have one: a delivery is taken by one of them, under a lease."""
+
+    def __init__(
+        self, database: Database, channels: Mapping[str, Channel], options: CourierOptions, spawn: Spawn
+    ) -> None:
+        self._database = database
+        self._channels = channels
+        self._options = options
+        self._spawn = spawn
+        self._bell = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._places: Counter[str] = Counter()
+        self._open = True
+
+    def ring(self) -> None:
+        """There may be something to deliver, or room for it."""
+        self._bell.set()
+
+    def close(self) -> None:
+        """Take nothing any more; what is on its way goes on."""
+        self._open = False
+        self._bell.set()
+
+    async def drain(self, seconds: float) -> None:
+        """Close, and give what is on its way that much time."""
+        self.close()
+        try:
+            async with asyncio.timeout(seconds):
+                await self._idle.wait()
+        except TimeoutError:
+            log.warning("courier.left_behind", deliveries=self._places.total())
+
+    async def run(self) -> None:
+        """Deliver until closed. A database that is away is waited for."""
+        while self._open:
+            try:
+                async with asyncio.timeout(TICK_SECONDS):
+                    await self._bell.wait()
+            except TimeoutError:
+                pass
+            self._bell.clear()
+            try:
+                await self.look()
+            except Unavailable as error:
+                log.warning("courier.database_away", reason=error.detail)
+                await asyncio.sleep(0.2)
+            except Exception:
+                log.exception("courier.failed")
+                await asyncio.sleep(1)
+
+    async def look(self) -> None:
+        """Take what is due now, as far as there is room, and begin to send it. Raises Unavailable."""
+        await self._give_up_abandoned()
+        await self._close_windows()
+        while self._open and (room := self._options.size - self._places.total()) > 0:
+            full = [place for place, held in self._places.items() if held >= self._options.per_place]
+            async with self._database.across() as unit:
+                taken = await unit.outbox.claim(
+                    room=room, per_place=self._options.per_place, full=full, lease=LEASE_SECONDS
+                )
+            for delivery in taken:
+                self._places[_place(delivery)] += 1
+                self._idle.clear()
+                self._spawn(self._deliver(delivery), f"delivery {delivery.id}")
+            if not taken:
+                return
+
+    async def idle(self) -> None:
+        """Wait until nothing is on its way."""
+        await self._idle.wait()
+
+    async def _deliver(self, delivery: Delivery) -> None:
+        try:
+            channel = self._channels[delivery.channel]
+            if not channel.ready(delivery.target["to"]):
+                await self._keep(delivery)
+                return
+            started = time.monotonic()
+            outcome = await self._send(channel, delivery)
+            await self._write(delivery, outcome, time.monotonic() - started)
+        except Unavailable as error:
+            log.warning("courier.not_written", delivery_id=str(delivery.id), reason=error.detail)
+        finally:
+            self._places[_place(delivery)] -= 1
+            self._places += Counter()  # drops places at zero
+            if not self._places:
+                self._idle.set()
+            self.ring()
+
+    async def _send(self, channel: Channel, delivery: Delivery) -> Outcome:
+        try:
+            message: Message = compose(delivery, self._options.base_url)
+            rendered = await asyncio.to_thread(form_of, delivery.channel, message)
+        except Exception as error:
+            log.exception("courier.not_rendered", delivery_id=str(delivery.id))
+            return Outcome("failed", reason="not_rendered", detail=f"It cannot be rendered: {type(error).__name__}.")
+        try:
+            async with asyncio.timeout(ATTEMPT_SECONDS):
+                return await channel.send(delivery.target["to"], message, rendered)
+        except Exception as error:
+            log.exception("courier.not_sent", delivery_id=str(delivery.id))
+            detail = f"The attempt broke off: {type(error).__name__}."
+            return Outcome("retry" if delivery.channel in REPEATABLE else "unknown", reason="no_answer", detail=detail)
+
+    async def _keep(self, delivery: Delivery) -> None:
+        """The channel is not configured: the message stays in the dev inbox."""
+        detail = f"Channel {delivery.channel} is not configured on this server; the message is kept here."
+        async with self._database.begin(delivery.workspace_id) as unit:
+            await unit.deliveries.settle(delivery, Verdict("inbox", "not_configured", detail), counted=False)
+
+    async def _write(self, delivery: Delivery, outcome: Outcome, seconds: float) -> None:
+        """Record the attempt, and what the delivery is now. Another process that took it since has the say."""
+        verdict = verdict_of(outcome, delivery.attempts)
+        async with self._database.begin(delivery.workspace_id) as unit:
+            if not await unit.deliveries.settle(delivery, verdict):
+                log.warning("courier.late", delivery_id=str(delivery.id), outcome=outcome.outcome)
+                return
+            await unit.deliveries.record(delivery, outcome, seconds)
+            if verdict.status in ("failed", "dead"):
+                await fall_back(unit, delivery)
+        log.info(
+            "delivery.attempted",
+            delivery_id=str(delivery.id),
+            channel=delivery.channel,
+            outcome=outcome.outcome,
+            code=outcome.code,
+            reason=outcome.reason,
+            seconds=round(seconds, 3),
+        )
+
+    async def _give_up_abandoned(self) -> None:
+        """What a process had begun to send when it died: nobody knows whether it arrived."""
+        async with self._database.across() as unit:
+            abandoned = await unit.outbox.abandoned(BATCH)
+        for delivery in abandoned:
+            detail = "The process that sent it did not live to see the answer."
+            known = delivery.channel in REPEATABLE
+            outcome = Outcome("retry" if known else "unknown", reason="interrupted", detail=detail)
+            await self._write(delivery, outcome, 0.0)
+
+    async def _close_windows(self) -> None:
+        async with self._database.across() as unit:
+            due = await unit.outbox.closed_windows(BATCH)
+        for one in due:
+            async with self._database.begin(one.workspace_id) as unit:
+                await gather(unit, one)
+
+
+def verdict_of(outcome: Outcome, attempts: int) -> Verdict:
+    """What a delivery is after its n-th attempt."""
+    if outcome.outcome != "retry":
+        return Verdict(outcome.outcome, outcome.reason, outcome.detail)
+    if attempts >= len(RETRY_SECONDS):
+        return Verdict("dead", outcome.reason, outcome.detail)
+    wait = RETRY_SECONDS[attempts] * uniform(1.0, 1.1)  # noqa: S311  (spreads load, guards nothing)
+    return Verdict("pending", outcome.reason, outcome.detail, wait=max(wait, outcome.after or 0.0))
+
+
+async def fall_back(unit: Unit, delivery: Delivery) -> None:
+    """Send what could not be delivered by the task's second way, if it has one."""
+    second = delivery.content.get("fallback")
+    if not second or delivery.fallback_of is not None:
+        return
+    await unit.deliveries.add(
+        {
+            "id": new_id(),
+            "user_id": delivery.user_id,
+            "task_id": delivery.task_id,
+            "run_id": delivery.run_id,
+            "event": delivery.event,
+            "channel": second["channel"],
+            "target": second["target"],
+            "content": {**delivery.content, "template": second.get("template"), "fallback": None, "key": None},
+            "status": "pending",
+            "fallback_of": delivery.id,
+            "dedup_key": f"fallback:{delivery.id}",
+        }
+    )
+
+
+async def gather(unit: Unit, one: Delivery) -> None:
+    """Close a digest's window: one message for everything that is held for the same channel and target."""
+    held = await unit.deliveries.held_with(one)
+    if len(held) <= 1:
+        for single in held:
+            await unit.deliveries.release(single.id)
+        return
+    digest_id = new_id()
+    first = held[:MOST_ITEMS]
+    await unit.deliveries.add(
+        {
+            "id": digest_id,
+            "user_id": one.user_id,
+            "task_id": one.task_id if len({item.task_id for item in held}) == 1 else None,
+            "run_id": None,
+            "event": DIGEST,
+            "channel": one.channel,
+            "target": one.target,
+            "content": {
+                "type": DIGEST,
+                "items": [{**item.content, "time": item.created_at.isoformat()} for item in first],
+                "left_out": len(held) - len(first),
+                "fallback": first[0].content.get("fallback"),
+            },
+            "status": "pending",
+            "dedup_key": f"digest:{digest_id}",
+        }
+    )
+    await unit.deliveries.gather([item.id for item in held], digest_id)
+
+
+def _place(delivery: Delivery) -> str:
+    return str(delivery.target.get("place", ""))
