@@ -1,0 +1,21 @@
+"""The command line. It imports late: each command loads what it runs and nothing else."""
+
+import sys
+
+import typer
+
+from app.cli.keys import keys
+from app.cli.operations import operations
+from app.cli.roles import roles
+
+cli = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Sixlane")
+cli.add_typer(roles)
+cli.add_typer(operations)
+cli.add_typer(keys, name="keys")
+
+
+def main() -> None:
+    """Run the command line."""
+    if sys.platform == "win32":
+        sys.exit("Sixlane does not run on Windows itself; use WSL2 or Docker.")
+    cli()
