@@ -3,15 +3,15 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from random import uniform
 from typing import Any
 
 import structlog
 
-from app.channels import form_of
-from app.channels.channel import Channel
+from app.channels import form_of, open_channels
+from app.channels.channel import Channel, Means
 from app.database.connection import Database
 from app.database.unit import Unit
 from app.models.delivery import RETRY_SECONDS, Delivery, Message, Outcome, Verdict
@@ -22,9 +22,9 @@ from app.services.rendering import DIGEST, compose
 log = structlog.get_logger(__name__)
 
 TICK_SECONDS = 1.0
-LEASE_SECONDS = 90.0
-"""Longer than any attempt may take: a send that outlives its lease would be taken for one whose process died."""
-ATTEMPT_SECONDS = 60.0
+SPARE_SECONDS = 30.0
+"""How much longer a lease is than an attempt may take: a send that outlived its lease would be taken for one whose
+process died."""
 MOST_ITEMS = 50
 BATCH = 50
 REPEATABLE = frozenset({"webhook"})
@@ -35,21 +35,22 @@ Spawn = Callable[[Coroutine[Any, Any, None], str], object]
 
 @dataclass(frozen=True, slots=True)
 class CourierOptions:
-    """How much is sent at once, in all and to one place (a host, the mail server), and what links are made of."""
+    """How much is sent at once, in all and to one place (a host, the mail server), for how long, and what links are
+    made of."""
 
     size: int = 16
     per_place: int = 4
+    attempt_seconds: float = 60.0
     base_url: str | None = None
 
 
 class Courier:
     """Delivers. Any number of processes may have one: a delivery is taken by one of them, under a lease."""
 
-    def __init__(
-        self, database: Database, channels: Mapping[str, Channel], options: CourierOptions, spawn: Spawn
-    ) -> None:
+    def __init__(self, database: Database, means: Means, options: CourierOptions, spawn: Spawn) -> None:
         self._database = database
-        self._channels = channels
+        self._means = means
+        self._channels = open_channels(means)
         self._options = options
         self._spawn = spawn
         self._bell = asyncio.Event()
@@ -66,6 +67,10 @@ class Courier:
         """Take nothing any more; what is on its way goes on."""
         self._open = False
         self._bell.set()
+
+    async def aclose(self) -> None:
+        """Close the connections that only deliveries use."""
+        await self._means.slack.aclose()
 
     async def drain(self, seconds: float) -> None:
         """Close, and give what is on its way that much time."""
@@ -102,7 +107,10 @@ class Courier:
             full = [place for place, held in self._places.items() if held >= self._options.per_place]
             async with self._database.across() as unit:
                 taken = await unit.outbox.claim(
-                    room=room, per_place=self._options.per_place, full=full, lease=LEASE_SECONDS
+                    room=room,
+                    per_place=self._options.per_place,
+                    full=full,
+                    lease=self._options.attempt_seconds + SPARE_SECONDS,
                 )
             for delivery in taken:
                 self._places[_place(delivery)] += 1
@@ -141,7 +149,7 @@ class Courier:
             log.exception("courier.not_rendered", delivery_id=str(delivery.id))
             return Outcome("failed", reason="not_rendered", detail=f"It cannot be rendered: {type(error).__name__}.")
         try:
-            async with asyncio.timeout(ATTEMPT_SECONDS):
+            async with asyncio.timeout(self._options.attempt_seconds):
                 return await channel.send(delivery.target["to"], message, rendered)
         except Exception as error:
             log.exception("courier.not_sent", delivery_id=str(delivery.id))
