@@ -111,7 +111,7 @@ class Receiver:
         known = None if anew else self._cache.get(incoming.task_id)
         if known is not None and monotonic() - known.read_at < CACHE_SECONDS:
             verdict = judge(known, incoming)
-            if verdict.holds:
+            if verdict.holds and not _is_off(known.task):
                 return known, verdict
         armed = await self._armed(incoming.task_id)
         if armed is None:
@@ -186,6 +186,10 @@ def _challenge(payload: Payload) -> str | None:
     if isinstance(data, dict) and cast("dict[str, Any]", data).get("type") == "url_verification":
         return str(cast("dict[str, Any]", data).get("challenge", ""))[:500]
     return None
+
+
+def _is_off(task: Task) -> bool:
+    return task.disabled_at is not None or task.paused_at is not None
 
 
 def _check_on(task: Task) -> None:

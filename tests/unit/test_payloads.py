@@ -207,7 +207,8 @@ def test_what_is_stored_is_read_as_it_was_and_without_the_secret() -> None:
 
 
 def test_where_a_secret_is_needed() -> None:
-    asks = [{"scheme": "standard"}, {"scheme": "bearer"}, {"secret": "x" * 24}, {"scheme": "hmac", "hmac": {}}]
-    for fields in ({}, {"scheme": "none"}, {"filter": []}, *asks):
+    asks: list[dict[str, Any]] = [{"scheme": "standard"}, {"scheme": "bearer"}, {"secret": "x" * 24}, {"scheme": "hmac", "hmac": {}}]
+    quiet: list[dict[str, Any]] = [{}, {"scheme": "none"}, {"filter": []}]
+    for fields in (*quiet, *asks):
         assert needs_secret(config(**fields), production=True)
         assert needs_secret(config(**fields), production=False) is (fields in asks)
