@@ -109,18 +109,23 @@ async def receive_webhook(task_id: ObjectId, request: Request, _sender: Sender) 
 
 @router.post("/tasks/{task_id}/webhook/rotate", responses=answers(200, SECRET, 404, 409))
 async def rotate_webhook_secret(
-    task_id: ObjectId, body: RotateIn, unit: UnitDep, principal: WriteTasks, runtime: RuntimeDep, base: BaseUrl
+    task_id: ObjectId,
+    unit: UnitDep,
+    principal: WriteTasks,
+    runtime: RuntimeDep,
+    base: BaseUrl,
+    body: RotateIn | None = None,
 ) -> SecretOut:
     """Give the webhook a new secret, shown this once. The one before stays valid for `grace_hours`."""
-    return await webhooks.rotate(unit, principal, task_id, body, vault=runtime.vault, base_url=base)
+    return await webhooks.rotate(unit, principal, task_id, body or RotateIn(), vault=runtime.vault, base_url=base)
 
 
 @router.post("/tasks/{task_id}/webhook/test", responses=answers(200, TRIED, 404, 409))
-async def test_webhook(
-    task_id: ObjectId, body: TryIn, unit: UnitDep, principal: WriteTasks, runtime: RuntimeDep
+async def try_webhook(
+    task_id: ObjectId, unit: UnitDep, principal: WriteTasks, runtime: RuntimeDep, body: TryIn | None = None
 ) -> TryOut:
     """Show what would become of a request: signature, filter, variables, prompt. Nothing is stored, nothing runs."""
-    return await webhooks.try_out(unit, principal, task_id, body, vault=runtime.vault)
+    return await webhooks.try_out(unit, principal, task_id, body or TryIn(), vault=runtime.vault)
 
 
 @router.get("/tasks/{task_id}/webhook/deliveries", responses=answers(200, page(EVENT), 404, 409))
@@ -140,23 +145,23 @@ async def list_webhook_deliveries(
     )
 
 
-@router.get("/tasks/{task_id}/webhook/deliveries/{delivery_id}", responses=answers(200, WHOLE_EVENT, 404, 409))
+@router.get("/tasks/{task_id}/webhook/deliveries/{event_id}", responses=answers(200, WHOLE_EVENT, 404, 409))
 async def get_webhook_delivery(
-    task_id: ObjectId, delivery_id: ObjectId, unit: UnitDep, principal: ReadTasks
+    task_id: ObjectId, event_id: ObjectId, unit: UnitDep, principal: ReadTasks
 ) -> WebhookEventDetail:
     """Get one event with its headers and its body as text."""
-    return webhooks.shown_whole(await webhooks.get(unit, principal, task_id, delivery_id))
+    return webhooks.shown_whole(await webhooks.get(unit, principal, task_id, event_id))
 
 
 @router.post(
-    "/tasks/{task_id}/webhook/deliveries/{delivery_id}/replay",
+    "/tasks/{task_id}/webhook/deliveries/{event_id}/replay",
     status_code=status.HTTP_202_ACCEPTED,
     responses=answers(202, REPLAYED, 404, 409),
 )
 async def replay_webhook_delivery(
-    task_id: ObjectId, delivery_id: ObjectId, unit: UnitDep, principal: RunTasks, once: OnceDep, response: Response
+    task_id: ObjectId, event_id: ObjectId, unit: UnitDep, principal: RunTasks, once: OnceDep, response: Response
 ) -> WebhookAnswer:
     """Begin a new run with an event that came, past filter and deduplication."""
-    answer, replayed = await webhooks.replay(unit, principal, task_id, delivery_id, once=once)
+    answer, replayed = await webhooks.replay(unit, principal, task_id, event_id, once=once)
     mark(response, f"/runs/{answer.run_id}", replayed=replayed)
     return answer
