@@ -99,10 +99,11 @@ class Courier:
                 log.exception("courier.failed")
                 await asyncio.sleep(1)
 
-    async def look(self) -> None:
-        """Take what is due now, as far as there is room, and begin to send it. Raises Unavailable."""
+    async def look(self) -> int:
+        """Take what is due now, as far as there is room, and begin to send it; how many that are. Raises Unavailable."""
         await self._give_up_abandoned()
         await self._close_windows()
+        begun = 0
         while self._open and (room := self._options.size - self._places.total()) > 0:
             full = [place for place, held in self._places.items() if held >= self._options.per_place]
             async with self._database.across() as unit:
@@ -116,8 +117,10 @@ class Courier:
                 self._places[_place(delivery)] += 1
                 self._idle.clear()
                 self._spawn(self._deliver(delivery), f"delivery {delivery.id}")
+            begun += len(taken)
             if not taken:
-                return
+                break
+        return begun
 
     async def idle(self) -> None:
         """Wait until nothing is on its way."""
