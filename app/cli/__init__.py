@@ -4,14 +4,18 @@ import sys
 
 import typer
 
+from app.cli.deliveries import deliveries
 from app.cli.keys import keys
 from app.cli.operations import operations
 from app.cli.roles import roles
+from app.cli.schedules import schedules
 
 cli = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Sixlane")
 cli.add_typer(roles)
 cli.add_typer(operations)
 cli.add_typer(keys, name="keys")
+cli.add_typer(schedules, name="schedules")
+cli.add_typer(deliveries, name="deliveries")
 
 
 def main() -> None:

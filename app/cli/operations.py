@@ -1,6 +1,7 @@
 """What operators do besides running processes: migrate, look, check, begin, remove."""
 
 import json
+import socket
 from pathlib import Path
 from secrets import token_urlsafe
 from typing import Annotated
@@ -40,6 +41,15 @@ def status(data: Data = None, as_json: AsJson = False) -> None:
         out.print(Text(json.dumps(standing.as_json())))
     else:
         show(standing, "Running" if standing.processes else "Nothing runs")
+
+
+@operations.command()
+def alive(role: Annotated[str, typer.Argument(help="worker or scheduler.")], data: Data = None) -> None:
+    """Tell by the exit code whether a process of this role works on this host: for the health checks of containers."""
+    from app.services import health
+
+    if not with_runtime(data, lambda runtime: health.alive(runtime.database, role, socket.gethostname())):
+        fail(f"No {role} on {socket.gethostname()} has reported within the last minute.")
 
 
 @operations.command()

@@ -1,6 +1,7 @@
 """What every command shares: the options, the two consoles, the settings, and a runtime to act in."""
 
 import asyncio
+import json
 import os
 from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
@@ -26,6 +27,11 @@ Data = Annotated[Path | None, typer.Option(help="Data folder (SIXLANE_DATA).")]
 Host = Annotated[str | None, typer.Option(help="Address to listen on (SIXLANE_HOST).")]
 Port = Annotated[int | None, typer.Option(help="Port to listen on (SIXLANE_PORT); 0 means any.", min=0, max=65_535)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def as_json_text(value: object) -> Text:
+    """A value as JSON for a program: ids, moments and the like as text."""
+    return Text(json.dumps(value, default=str, ensure_ascii=False))
 
 
 def commands() -> typer.Typer:

@@ -44,6 +44,12 @@ async def fleet(database: Database) -> list[ProcessOut]:
     return [row.model_copy(update={"load": {k: v for k, v in row.load.items() if k != "counted"}}) for row in shown]
 
 
+async def alive(database: Database, role: str, host: str) -> bool:
+    """Whether a process of the role on that host reported within the last minute."""
+    async with database.across() as unit:
+        return any(row.role == role and row.host == host for row in await unit.processes.present())
+
+
 async def census(database: Database) -> Reading:
     """Open runs by state, queue age by lane, and the processes with what each has counted."""
     async with database.across() as unit:
