@@ -71,6 +71,26 @@ BUILT_IN: tuple[AgentDefinition, ...] = (
         ),
         tools=_ALL_TOOLS,
     ),
+    AgentDefinition(
+        name="watcher",
+        description="Looks at something again and again, and says whether it is worth telling anyone.",
+        instructions=(
+            "You look at what the task names and judge whether the person would want to be told now. Set `notify` to "
+            "true only for something new, wrong or urgent; when nothing has happened, it is false. `report` is what "
+            "the person reads, in Markdown, complete in itself; `title` is its headline."
+        ),
+        tools=_ALL_TOOLS,
+        output_schema={
+            "type": "object",
+            "properties": {
+                "notify": {"type": "boolean", "description": "Whether this is worth telling the person now."},
+                "title": {"type": "string", "maxLength": 200},
+                "report": {"type": "string"},
+            },
+            "required": ["notify", "title", "report"],
+            "additionalProperties": False,
+        },
+    ),
 )
 """The agents that are there without anyone defining one."""
 

@@ -128,7 +128,26 @@ async def _runtime(request: Request) -> Runtime:
 async def desk_of(request: Request) -> Desk:
     """What turns wishes into orders."""
     runtime = runtime_of(request)
-    return Desk(runtime.works.registry, runtime.works.models, runtime.guard, runtime.settings.runs.max_attempts)
+    settings = runtime.settings
+    return Desk(
+        runtime.works.registry,
+        runtime.works.models,
+        runtime.guard,
+        runtime.vault,
+        max_attempts=settings.runs.max_attempts,
+        min_seconds=settings.schedules.min_seconds,
+        production=settings.production,
+        base_url=base_url(request),
+    )
+
+
+def base_url(request: Request) -> str:
+    """Where this server is reached: as the operator says, else as this caller did."""
+    return (runtime_of(request).settings.server.public_url or str(request.base_url)).rstrip("/")
+
+
+async def _base_url(request: Request) -> str:
+    return base_url(request)
 
 
 async def once_of(
@@ -157,6 +176,7 @@ async def once_of(
 RuntimeDep = Annotated[Runtime, Depends(_runtime)]
 UnitDep = Annotated[Unit, Depends(_unit, scope="function")]
 DeskDep = Annotated[Desk, Depends(desk_of)]
+BaseUrl = Annotated[str, Depends(_base_url)]
 OnceDep = Annotated[Once | None, Depends(once_of)]
 ObjectId = Annotated[UUID, Path(description="The object's id.")]
 

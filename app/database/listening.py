@@ -57,8 +57,8 @@ class _Line:
     async def open(self) -> None:
         """Connect and listen."""
         raw = await self._engine.raw_connection()
-        raw.detach()
         self._driver = raw.driver_connection
+        raw.detach()
         self._driver.add_termination_listener(self._ring)
         await self._driver.add_listener(self._channel, self._ring)
 

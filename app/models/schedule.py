@@ -20,7 +20,7 @@ from app.models.wire import Inbound, Outbound
 
 Overlap = Literal["skip", "queue_one", "cancel_running", "allow"]
 Missed = Literal["none", "latest", "all"]
-OccurrenceKind = Literal["schedule", "backfill"]
+OccurrenceKind = Literal["schedule", "backfill", "chain"]
 Outcome = Literal["run", "waiting", "skipped_overlap", "skipped_missed", "skipped_paused", "skipped_disabled"]
 """`waiting` becomes `run` when the run before it has ended."""
 

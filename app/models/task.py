@@ -5,14 +5,31 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from app.models.notification import NotificationConfig
 from app.models.run import LimitsIn, RunStatus, Usage
+from app.models.schedule import ScheduleIn
 from app.models.target import TargetIn, Targets
+from app.models.trigger import TriggerConfig
 from app.models.wire import AgentName, ExternalUserId, Inbound, JsonObject, ModelName, Outbound, Prompt, Title
 
-TaskStatus = Literal["disabled", "idle", "queued", "running", "waiting", "completed", "failed", "cancelled"]
+TaskStatus = Literal[
+    "disabled",
+    "paused",
+    "active",
+    "finished",
+    "idle",
+    "queued",
+    "running",
+    "waiting",
+    "completed",
+    "failed",
+    "cancelled",
+]
+ChainOn = Literal["success", "failure", "any"]
+
+CronText = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +67,19 @@ class Task:
     updated_at: datetime
 
 
+class DependsOn(Inbound):
+    """The task that this one runs after, and after which of its outcomes; it is given the result as data."""
+
+    task_id: Annotated[UUID, Field(strict=False)]
+    on: ChainOn = "success"
+
+
 class TaskCreate(Inbound):
-    """A new task. A delegation starts at once. `targets` are the addresses that its agent may post to."""
+    """A new task. `targets` are the addresses that its agent may post to.
+
+    A delegation starts at once, or after the task that it `depends_on`. `scheduled` needs a `schedule`, or a
+    `schedule_expression` in crontab form (UTC). `triggered` takes a `trigger_config`.
+    """
 
     task_type: Annotated[str, Field(max_length=50, examples=["delegation"])]
     prompt: Prompt = Field(examples=["Research the latest trends in AI and write a summary"])
@@ -63,6 +91,10 @@ class TaskCreate(Inbound):
     limits: LimitsIn | None = Field(default=None, examples=[None])
     model: ModelName | None = Field(default=None, examples=[None])
     user_id: ExternalUserId | None = Field(default=None, examples=[None])
+    schedule_expression: CronText | None = Field(default=None, examples=[None])
+    schedule: ScheduleIn | None = Field(default=None, examples=[None])
+    trigger_config: TriggerConfig | None = Field(default=None, examples=[None])
+    depends_on: DependsOn | None = Field(default=None, examples=[None])
 
 
 class TaskPatch(Inbound):
@@ -75,12 +107,17 @@ class TaskPatch(Inbound):
     targets: Targets | None = None
     limits: LimitsIn | None = Field(default=None, examples=[None])
     model: ModelName | None = Field(default=None, examples=[None])
+    schedule_expression: CronText | None = Field(default=None, examples=[None])
+    schedule: ScheduleIn | None = Field(default=None, examples=[None])
+    trigger_config: TriggerConfig | None = Field(default=None, examples=[None])
+    depends_on: DependsOn | None = Field(default=None, examples=[None])
 
 
 class TaskOut(Outbound):
-    """A task. `status` is `disabled`, or that of its latest run (`idle` without one).
+    """A task. `status` is `disabled` or `paused`; else `active` or `finished` where a schedule or a webhook makes the
+    runs, and otherwise that of its latest run (`idle` without one).
 
-    `result` and `error` are those of that run.
+    `result` and `error` are those of that run. `description` says in words when a schedule fires.
     """
 
     id: UUID
@@ -95,6 +132,19 @@ class TaskOut(Outbound):
     limits: dict[str, Any]
     model: str | None
     user_id: str = Field(examples=["owner"])
+    schedule_expression: str | None = Field(examples=["0 9 * * *"])
+    schedule: dict[str, Any] | None
+    description: str | None = Field(examples=["At 09:00, UTC"])
+    timezone: str | None = Field(examples=["UTC"])
+    next_run_at: datetime | None
+    runs_made: int
+    failure_streak: int
+    paused_at: datetime | None
+    paused_by: str | None
+    pause_reason: str | None
+    trigger_config: dict[str, Any] | None
+    webhook_url: str | None
+    depends_on: dict[str, Any] | None
     last_run_id: UUID | None
     last_run_status: RunStatus | None
     result: Any = Field(examples=[None])
@@ -102,6 +152,12 @@ class TaskOut(Outbound):
     usage: Usage
     created_at: datetime
     updated_at: datetime
+
+
+class TaskCreated(TaskOut):
+    """A new task. `webhook_secret` is shown this once; null where there is none or a request is repeated."""
+
+    webhook_secret: str | None
 
 
 class ExecutionOut(Outbound):

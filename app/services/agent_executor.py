@@ -73,6 +73,7 @@ class Executor:
     ) -> None:
         self.options = options
         self.on_free: Callable[[], None] | None = None
+        self.on_left: Callable[[Run], None] | None = None
         self._database = database
         self._hub = hub
         self._workshop = Workshop(database, registry, models, outbound)
@@ -200,6 +201,8 @@ class Executor:
             execution.result = attempt.result
             log.info("run.left", status=execution.run.status, reason=ending.reason, attempt=run.attempt)
             self._count(execution.run)
+            if self.on_left is not None:
+                self.on_left(execution.run)
         finally:
             events.close()
 

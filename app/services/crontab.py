@@ -4,6 +4,7 @@ As in cron(8): a job at a fixed time that a forward change leaves out runs at th
 when a backward change repeats it; a job whose minute or hour field starts with a star follows the clock on the wall.
 """
 
+import re
 from bisect import bisect_right
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
@@ -27,6 +28,8 @@ RANGES = ("0-59", "0-23", "1-31", "1-12 or jan-dec", "0-7 or sun-sat")
 YEARS = 41
 """How far a search goes: 29 February of a year like 2100 and a day of the week come together that late."""
 _DAY = timedelta(days=1)
+_NARROW = re.compile(r"\b([A-Za-z0-9]+)-\1/[1-9][0-9]*")
+"""A range of one value with a step; the library would read it as open to the end."""
 
 
 def expanded(expression: str) -> str:
@@ -39,7 +42,7 @@ def expanded(expression: str) -> str:
     count = len(text.split(" "))
     if count != len(FIELDS):
         raise ValueError(f"give five fields ({', '.join(FIELDS)}); this has {count}")
-    return text
+    return _NARROW.sub(r"\1", text)
 
 
 def _parsed(expression: str) -> CronSim:
@@ -71,6 +74,7 @@ class Crontab:
         self._zone = zone
         self._times = sorted(60 * hour + minute for hour in self._fields.hours for minute in self._fields.minutes)
         minute, hour, *_ = self.expression.split(" ")
+        self._changed: dict[date, list[datetime]] = {}
         self.fixed = not (minute.startswith("*") or hour.startswith("*"))
 
     def after(self, moment: datetime) -> datetime | None:
@@ -103,7 +107,9 @@ class Crontab:
 
     def _first_on(self, day: date, since: datetime) -> datetime | None:
         if self._shifts(day):
-            return next((due for due in self._moments_on(day) if due > since), None)
+            moments = self._moments_on(day)
+            passed = bisect_right(moments, since)
+            return moments[passed] if passed < len(moments) else None
         offset = self._offset(day)
         wall = since.replace(tzinfo=None) + offset
         if wall.date() > day:
@@ -122,6 +128,8 @@ class Crontab:
 
     def _moments_on(self, day: date) -> list[datetime]:
         """The due times of a day on which the clocks change, in their order."""
+        if day in self._changed:
+            return self._changed[day]
         found: set[datetime] = set()
         for minutes in self._times:
             first, second = self._readings(_wall(day, minutes))
@@ -130,7 +138,8 @@ class Crontab:
                     found.add(self._change_between(second, first))
             else:
                 found |= {first} if self.fixed else {first, second}
-        return sorted(found)
+        self._changed = {day: sorted(found)}
+        return self._changed[day]
 
     def _readings(self, wall: datetime) -> tuple[datetime, datetime]:
         """A time on the wall as the two moments that it may mean: the same one on most days.

@@ -8,19 +8,28 @@ from app.agents.pattern import Pattern
 from app.agents.prices import price_known
 from app.agents.registry import AgentDefinition, AgentRegistry
 from app.integrations.http import OutboundGuard
+from app.integrations.vault import Vault
 from app.models.errors import InvalidInput, NotFound, SettingError
+from app.models.notification import NotificationConfig
 from app.models.run import Limits
 from app.models.target import TargetIn, TargetPolicy
 
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """What a door needs to turn a wish into an order. `max_attempts` is the operator's ceiling."""
+    """What a door needs to turn a wish into an order. `max_attempts` is the operator's ceiling.
+
+    `min_seconds` is the least time between two due times of a schedule; `base_url` is where this server is reached.
+    """
 
     registry: AgentRegistry
     models: ModelSource
     guard: OutboundGuard
+    vault: Vault
     max_attempts: int = 10
+    min_seconds: float = 60
+    production: bool = False
+    base_url: str = ""
 
     def pattern(self, name: str, *, background: bool) -> Pattern:
         """The pattern of that name, if it runs that way. Raises InvalidInput."""
@@ -48,6 +57,18 @@ class Desk:
             raise InvalidInput(
                 "limits.cost_usd: the price of this model is not known, so a budget cannot be kept. Limit tokens.",
                 code="unpriced_model",
+            )
+
+    def check_rules(self, config: NotificationConfig | None, agent: AgentDefinition) -> None:
+        """Refuse to wait for an answer that says whether it is worth telling from an agent that never says so."""
+        if config is None or "worth_telling" not in (config.notify_on or ()):
+            return
+        said = (agent.output_schema or {}).get("properties", {}).get("notify", {})
+        if said.get("type") != "boolean":
+            raise InvalidInput(
+                f"notification_config.notify_on: the agent {agent.name} does not say whether something is worth "
+                "telling; use one whose answer has a boolean `notify`, such as watcher.",
+                code="agent_never_tells",
             )
 
     def targets(self, targets: list[TargetIn], *, default: TargetPolicy) -> list[dict[str, Any]]:

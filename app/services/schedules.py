@@ -6,6 +6,7 @@ The scheduler process uses this too: nothing here knows agents.
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from itertools import islice
+from typing import Literal
 from uuid import UUID
 
 from app.database.unit import Unit
@@ -157,12 +158,12 @@ async def _begin(unit: Unit, principal: Principal, task: Task, dues: Sequence[da
     return {due: one.run_id for due, one in launches.items() if one.run_id in made}
 
 
-async def after_run(unit: Unit, task: Task, run: Run) -> str | None:
+async def after_run(unit: Unit, task: Task, run: Run) -> Literal["paused", "recovered"] | None:
     """Follow up an ended run of the task, whose row the caller has locked: count failures, let a waiting one begin.
 
     Returns `paused` when it was one failure too many, `recovered` for a success after failures, else None.
     """
-    moment: str | None = None
+    moment: Literal["paused", "recovered"] | None = None
     paused = task.paused_at is not None
     if run.status == "completed" and task.failure_streak > 0:
         await unit.tasks.change(task.id, {"failure_streak": 0})

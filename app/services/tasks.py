@@ -10,46 +10,50 @@ from app.database.unit import Unit
 from app.models.errors import Conflict, InvalidInput, NotFound
 from app.models.identity import Principal
 from app.models.ids import new_id
-from app.models.run import Limits, Run, Usage
-from app.models.task import Task, TaskCreate, TaskOut, TaskPatch
-from app.services import definitions, intake, users
+from app.models.run import Limits, Run
+from app.models.task import Task, TaskCreate, TaskPatch
+from app.services import definitions, intake, notifications, standing, users
 from app.services.idempotency import Once, earlier, settle
 from app.services.intake import Order
 from app.services.orders import Desk
-from app.services.runs import answer_of
+from app.services.task_views import STANDING
 
-_NULLABLE = frozenset({"title", "limits", "model"})
+_NULLABLE = frozenset({"title", "limits", "model", "depends_on"})
 
 
 async def create(
     unit: Unit, principal: Principal, wanted: TaskCreate, *, desk: Desk, once: Once | None
-) -> tuple[Task, bool]:
-    """Save a task and begin its first run, in one unit; also whether an earlier request had done so.
+) -> tuple[Task, str | None, bool]:
+    """Save a task and begin its first run where nothing else makes its runs, in one unit.
 
-    Raises InvalidInput for a pattern, agent, model, limit or address that cannot be used.
+    Also gives the secret of its webhook if one was made, and whether an earlier request had saved it. Raises
+    InvalidInput for a pattern, agent, model, limit, schedule or address that cannot be used.
     """
     pattern = desk.pattern(wanted.task_type, background=True)
     agent = desk.agent(pattern, wanted.agent)
-    values = _stored(wanted.model_dump(exclude={"task_type", "agent", "user_id"}), wanted, desk)
+    values = _stored(wanted.model_dump(exclude={"task_type", "agent", "user_id", *standing.FIELDS}), wanted, desk)
+    desk.check_rules(wanted.notification_config, agent)
     desk.check_model(wanted.model or agent.model, Limits.model_validate(values["limits"]))
     task_id = new_id()
     existing = await earlier(unit, once, task_id)
     if existing is not None:
-        return await get(unit, principal, existing), True
+        return await get(unit, principal, existing), None, True
     user_id = await users.subject(unit, principal, wanted.user_id)
+    values |= await standing.of_new(unit, wanted, task_id, desk)
     row = await unit.tasks.add(
         {**values, "id": task_id, "user_id": user_id, "pattern": pattern.name, "agent": agent.name}
     )
-    run = await _begin(unit, principal, row, desk=desk, trigger="api")
-    return replace(row, last_run_id=run.id), False
+    secret = await standing.secret_of_new(unit, wanted, task_id, desk)
+    if row.pattern not in STANDING and row.after_task_id is None:
+        row = replace(row, last_run_id=(await _begin(unit, principal, row, desk=desk, trigger="api")).id)
+    return row, secret, False
 
 
 def _stored(values: dict[str, Any], wanted: TaskCreate | TaskPatch, desk: Desk) -> dict[str, Any]:
     """The wire's fields as the columns that they are stored in."""
     stored = dict(values)
     if wanted.notification_config is not None and "notification_config" in stored:
-        if wanted.notification_config.webhook_url is not None:
-            desk.guard.check_url(wanted.notification_config.webhook_url)
+        notifications.check(wanted.notification_config, desk.guard)
         stored["notification_config"] = wanted.notification_config.model_dump(mode="json", exclude_none=True)
     if wanted.targets is not None and "targets" in stored:
         stored["targets"] = desk.targets(wanted.targets, default="allow")
@@ -121,9 +125,11 @@ async def change(unit: Unit, principal: Principal, task_id: UUID, wanted: TaskPa
             raise InvalidInput(f"body.{name}: give a value, or leave the field out.")
     if not given:
         return row
-    values = _stored(given, wanted, desk)
+    values = _stored({name: value for name, value in given.items() if name not in standing.FIELDS}, wanted, desk)
+    values |= await standing.of_change(unit, row, wanted, desk)
     model = values.get("model", row.model)
     agent = desk.agent(desk.pattern(row.pattern, background=True), row.agent)
+    desk.check_rules(wanted.notification_config, agent)
     desk.check_model(model or agent.model, Limits.model_validate(values.get("limits", row.limits)))
     return _seen(principal, await unit.tasks.change(row.id, values))
 
@@ -175,39 +181,3 @@ async def page(
     if nobody:
         return []
     return await unit.tasks.page(limit=limit, after=after, pattern=pattern, status=status, user_id=whose)
-
-
-async def show(unit: Unit, rows: list[Task]) -> list[TaskOut]:
-    """Tasks as clients see them, each with what its latest run came to."""
-    last = [row.last_run_id for row in rows if row.last_run_id is not None]
-    names = await unit.users.names([row.user_id for row in rows])
-    states = await unit.tasks.last_runs(last)
-    results = await unit.runs.results(last)
-    used = await unit.tasks.usage([row.id for row in rows])
-    return [_shown(row, names, states, results, used) for row in rows]
-
-
-def _shown(row: Task, names: dict[UUID, str], states: dict[UUID, Any], results: dict[UUID, Any], used: Any) -> TaskOut:
-    state = states.get(row.last_run_id) if row.last_run_id else None
-    result = results.get(row.last_run_id) if row.last_run_id else None
-    return TaskOut(
-        id=row.id,
-        task_type=row.pattern,
-        status="disabled" if row.disabled_at is not None else state or "idle",
-        agent=row.agent,
-        title=row.title,
-        prompt=row.prompt,
-        context_data=row.context_data,
-        notification_config=row.notification_config,
-        targets=row.targets,
-        limits=row.limits,
-        model=row.model,
-        user_id=names[row.user_id],
-        last_run_id=row.last_run_id,
-        last_run_status=state,
-        result=answer_of(result),
-        error=result.error if result else None,
-        usage=Usage.model_validate(used.get(row.id, {})),
-        created_at=row.created_at,
-        updated_at=row.updated_at,
-    )

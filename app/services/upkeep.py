@@ -1,25 +1,50 @@
 """Upkeep over all workspaces: retention in batches, and bells for runs that have waited without being heard."""
 
+from dataclasses import dataclass
+
 from app.database.connection import Database
+from app.database.unit import Across
 from app.models.bells import RunReady
 
 BATCH = 1000
 MOST_BATCHES = 100
 
 
-async def forget(database: Database, *, event_days: int, journal_days: int) -> int:
-    """Delete events, tool calls, idempotency keys and process rows past their time. Returns how many rows went."""
+@dataclass(frozen=True, slots=True)
+class Days:
+    """For how many days each kind of thing is kept: after a run's end, a due time, a webhook, a notification."""
+
+    events: int
+    journal: int
+    occurrences: int
+    inbound: int
+    deliveries: int
+
+
+async def forget(database: Database, days: Days) -> int:
+    """Delete what is past its time, and idempotency keys and process rows past theirs. Returns how many rows went."""
     total = 0
     for _ in range(MOST_BATCHES):
         async with database.across() as unit:
-            gone = await unit.upkeep.forget_events(event_days, BATCH)
-            gone += await unit.upkeep.forget_journal(journal_days, BATCH)
-            gone += await unit.upkeep.forget_idempotency_keys(BATCH)
-            gone += await unit.upkeep.forget_processes()
+            gone = await _batch(unit, days)
         total += gone
         if gone < BATCH:
             break
     return total
+
+
+async def _batch(unit: Across, days: Days) -> int:
+    return sum(
+        [
+            await unit.upkeep.forget_events(days.events, BATCH),
+            await unit.upkeep.forget_journal(days.journal, BATCH),
+            await unit.upkeep.forget_idempotency_keys(BATCH),
+            await unit.upkeep.forget_processes(),
+            await unit.timetable.forget(days.occurrences, BATCH),
+            await unit.triggers.forget(days.inbound, BATCH),
+            await unit.outbox.forget(days.deliveries, BATCH),
+        ]
+    )
 
 
 async def ring_for_the_forgotten(database: Database) -> int:

@@ -85,9 +85,9 @@ class Desk:
         """Hand over a scripted task; `more` are fields of the request."""
         runtime = self.runtime
         wanted = TaskCreate.model_validate({"task_type": "delegation", "prompt": script(*steps, mark=mark), **more})
-        desk = orders.Desk(runtime.registry, runtime.models, runtime.guard)
+        desk = orders.Desk(runtime.registry, runtime.models, runtime.guard, runtime.vault)
         async with runtime.database.begin(self.owner.workspace_id) as unit:
-            row, _ = await tasks.create(unit, self.owner, wanted, desk=desk, once=None)
+            row, _, _ = await tasks.create(unit, self.owner, wanted, desk=desk, once=None)
             assert row.last_run_id is not None
             run = await unit.runs.get(row.last_run_id)
         assert run is not None

@@ -54,11 +54,14 @@ async def test_an_unknown_outcome_that_nobody_settles_is_not_repeated(desk: Desk
     assert [call.status for call in await desk.journal(turn.run.id)] == ["skipped"]
 
 
+DAYS = upkeep.Days(events=7, journal=90, occurrences=90, inbound=8, deliveries=90)
+
+
 async def test_retention_forgets_in_its_time(desk: Desk) -> None:
     database = desk.runtime.database
     conversation_id = await desk.conversation()
     await desk.answer(await desk.say(conversation_id, POST, {"text": "done"}))
-    assert await upkeep.forget(database, event_days=7, journal_days=90) == 0
+    assert await upkeep.forget(database, DAYS) == 0
     await travel(database, "8 days")
     await sweeper.forget(desk.runtime)
     assert (await count(database, "run_events"), await count(database, "tool_calls")) == (0, 1)
@@ -80,10 +83,11 @@ async def test_a_run_that_nobody_heard_of_is_rung_for_again(desk: Desk) -> None:
 
 
 async def test_the_clock_has_its_fixed_jobs(desk: Desk) -> None:
-    clock = scheduler.clock(desk.runtime)
+    clock = scheduler.Clock(desk.runtime)
+    clock.start()
     try:
-        jobs = {job.func.__name__: job for job in clock.get_jobs()}
-        assert set(jobs) == {"recover", "expire", "forget"}
+        jobs = {job.id: job for job in clock._scheduler.get_jobs()}  # pyright: ignore[reportPrivateUsage]
+        assert set(jobs) == {"fire", "settle", "recover", "expire", "forget"}
         assert all(job.max_instances == 1 and job.misfire_grace_time is None for job in jobs.values())
     finally:
-        clock.shutdown(wait=False)
+        clock.stop()

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.database.models import occurrences, runs
 from app.database.rows import columns_of
 from app.models.run import TERMINAL
+from app.models.ids import new_id
 from app.models.schedule import Occurrence, Outcome
 
 COLUMNS = columns_of(occurrences, Occurrence)
@@ -120,3 +121,13 @@ class OccurrenceStore:
 
     def _of(self, task_id: UUID) -> Any:
         return and_(occurrences.c.workspace_id == self._workspace_id, occurrences.c.task_id == task_id)
+
+    async def note_chained(
+        self, task_id: UUID, at: datetime, *, outcome: Outcome, reason: str, run_id: UUID | None
+    ) -> None:
+        """Record that the task before this one ended at `at`, and what became of this one then."""
+        values = {"task_id": task_id, "due_at": at, "fire_at": at, "outcome": outcome, "reason": reason}
+        statement = upsert(occurrences).values(
+            workspace_id=self._workspace_id, id=new_id(), kind="chain", run_id=run_id, **values
+        )
+        await self._connection.execute(statement.on_conflict_do_nothing())

@@ -1,5 +1,6 @@
 """Tasks of one workspace. A deleted task keeps its row for the runs that it made."""
 
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -12,6 +13,9 @@ from app.database.usage import usage_by
 from app.models.task import Task
 
 COLUMNS = columns_of(tasks, Task)
+CHAIN_LOCK = 7_301_003
+STANDING = ("scheduled", "triggered")
+"""Patterns whose tasks are not over with a run."""
 
 
 class TaskStore:
@@ -53,6 +57,22 @@ class TaskStore:
         """Delete the task, keep its runs; False when there is none."""
         return await self.change(task_id, {"deleted_at": func.app_now()}) is not None
 
+    async def now(self) -> datetime:
+        """The moment by the ledger's clock."""
+        return (await self._connection.execute(select(func.app_now()))).scalar_one()
+
+    async def following(self, task_id: UUID) -> list[Task]:
+        """The tasks that run after this one."""
+        statement = select(*COLUMNS).where(
+            tasks.c.workspace_id == self._workspace_id, tasks.c.after_task_id == task_id, tasks.c.deleted_at.is_(None)
+        )
+        return [Task(*row) for row in await self._connection.execute(statement.order_by(tasks.c.id))]
+
+    async def lock_chains(self) -> None:
+        """Let no other unit change what runs after what in this workspace until this one ends."""
+        statement = select(func.pg_advisory_xact_lock(CHAIN_LOCK, func.hashtext(str(self._workspace_id))))
+        await self._connection.execute(statement)
+
     async def page(
         self,
         *,
@@ -64,7 +84,7 @@ class TaskStore:
     ) -> list[Task]:
         """Up to `limit` tasks, the newest first, older than `after`.
 
-        `status` is the one that a reader sees: `disabled`, or that of the latest run.
+        `status` is the one that a reader sees: disabled, paused, active, finished, or that of the latest run.
         """
         statement = select(*COLUMNS).where(tasks.c.workspace_id == self._workspace_id, tasks.c.deleted_at.is_(None))
         if pattern is not None:
@@ -73,10 +93,8 @@ class TaskStore:
             statement = statement.where(tasks.c.user_id == user_id)
         if after is not None:
             statement = statement.where(tasks.c.id < after)
-        if status == "disabled":
-            statement = statement.where(tasks.c.disabled_at.is_not(None))
-        elif status is not None:
-            statement = statement.where(tasks.c.disabled_at.is_(None), self._last_run_is(status))
+        if status is not None:
+            statement = statement.where(self._shows(status))
         statement = statement.order_by(tasks.c.id.desc()).limit(limit)
         return [Task(*row) for row in await self._connection.execute(statement)]
 
@@ -90,6 +108,21 @@ class TaskStore:
             runs.c.workspace_id == self._workspace_id, runs.c.id.in_(run_ids)
         )
         return {row.id: row.status for row in await self._connection.execute(statement)}
+
+    def _shows(self, status: str) -> Any:
+        if status == "disabled":
+            return tasks.c.disabled_at.is_not(None)
+        on = tasks.c.disabled_at.is_(None)
+        if status == "paused":
+            return and_(on, tasks.c.paused_at.is_not(None))
+        on = and_(on, tasks.c.paused_at.is_(None))
+        standing = tasks.c.pattern.in_(STANDING)
+        if status in ("active", "finished"):
+            over = tasks.c.finished_at.is_not(None) if status == "finished" else tasks.c.finished_at.is_(None)
+            return and_(on, standing, over)
+        if status == "idle":
+            return and_(on, ~standing, tasks.c.last_run_id.is_(None))
+        return and_(on, ~standing, self._last_run_is(status))
 
     def _last_run_is(self, status: str) -> Any:
         return (

@@ -1,4 +1,4 @@
-"""The composition root: everything long-lived of one process, opened and closed by one context manager."""
+"""Opening everything long-lived of one process, and closing it in good order: one context manager."""
 
 import asyncio
 import contextlib
@@ -7,18 +7,19 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
+from dataclasses import replace
 from types import FrameType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import structlog
 from pydantic import SecretStr
 
-from app import __version__
-from app.config import Settings, choose_model, parse_key, parse_ring
+from app.config import Settings, parse_key, parse_ring
 from app.database.connection import ANSWER_SECONDS, COMMAND_SECONDS, Database
+from app.database.listening import notifications
+from app.database.stores.occurrences import CHANNEL
 from app.integrations.bus import Bus
 from app.integrations.data_folder import secret
 from app.integrations.embedded import attached_stores
@@ -30,95 +31,20 @@ from app.integrations.vault import Vault
 from app.models.bells import Bell, CancelAsked, EventsAppended, RunReady
 from app.models.errors import SettingError, Unavailable
 from app.models.ids import new_id
-from app.models.turn import Caps
+from app.models.run import Run
+from app.runtime.parts import Role, Runtime, Tasks
+from app.runtime.workshop import with_workshop
 from app.services.event_hub import EventHub
+from app.services.settling import Settler
 
 if TYPE_CHECKING:
-    from app.agents.llm import ModelOptions, ModelSource
-    from app.agents.registry import AgentRegistry
     from app.services.agent_executor import Executor
-    from app.services.chat import Chat
-    from app.services.claims import ClaimPool
 
 log = structlog.get_logger(__name__)
 
-Role = Literal["api", "worker", "scheduler", "cli"]
 TICK_SECONDS = 1.0
 REPORT_SECONDS = 10.0
-
-
-class Tasks:
-    """The process' background tasks. Each is kept until it ends, and one that breaks says so in the log."""
-
-    def __init__(self) -> None:
-        self._running: set[asyncio.Task[None]] = set()
-
-    def start(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
-        """Run something beside the requests."""
-        task = asyncio.create_task(work, name=name)
-        self._running.add(task)
-        task.add_done_callback(self._ended)
-        return task
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._running.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            log.error("task.broke", task=task.get_name(), exc_info=task.exception())
-
-    async def close(self) -> None:
-        """Cancel what is left and wait for it."""
-        tasks = list(self._running)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-@dataclass(frozen=True)
-class Workshop:
-    """The parts of a process that executes runs."""
-
-    registry: "AgentRegistry"
-    models: "ModelSource"
-    executor: "Executor"
-    chat: "Chat"
-    pool: "ClaimPool"
-
-
-@dataclass(frozen=True)
-class Runtime:
-    """What one process has. `workshop` is None in a process that never executes runs."""
-
-    settings: Settings
-    role: Role
-    process_id: str
-    database: Database
-    bus: Bus
-    hub: EventHub
-    doorbell: Doorbell
-    guard: OutboundGuard
-    metrics: Metrics
-    tasks: Tasks
-    peppers: tuple[bytes, ...]
-    vault: Vault
-    redis_url: str
-    workshop: Workshop | None = None
-    version: str = __version__
-
-    @property
-    def registry(self) -> "AgentRegistry":
-        """The agents, patterns and tools."""
-        return self.works.registry
-
-    @property
-    def models(self) -> "ModelSource":
-        """The models by name."""
-        return self.works.models
-
-    @property
-    def works(self) -> Workshop:
-        """The workshop of a process that has one."""
-        assert self.workshop is not None, f"the {self.role} process executes no runs"
-        return self.workshop
+LAST_DELIVERY_SECONDS = 5.0
 
 
 def _secrets(settings: Settings) -> list[str]:
@@ -167,12 +93,16 @@ async def open_runtime(settings: Settings, role: Role, metrics: Metrics | None =
             peppers=tuple(key for _, key in ring),
             vault=Vault(ring),
             redis_url=settings.arq_redis_url or stores.redis_url,
+            settler=Settler(database),
+            courier=None,
+            timetable_changed=asyncio.Event(),
         )
         if role in ("api", "worker"):
-            runtime = _with_workshop(runtime)
+            runtime = with_workshop(_with_courier(runtime) if role == "worker" else runtime)
             executors.append(runtime.works.executor)
+            runtime.works.executor.on_left = lambda run: _left(runtime, run)
         database.set_ringer(_ringer(runtime))
-        _begin(runtime)
+        _begin(runtime, stores.database_url)
         _warm_up(runtime)
         # A full collection would otherwise walk everything that was imported: 50 ms in which nothing is served.
         gc.collect()
@@ -192,81 +122,6 @@ def _ring(settings: Settings) -> Sequence[tuple[str, bytes]]:
     if ring and settings.production:
         return ring
     return (*ring, ("local", parse_key("SIXLANE_KEYS", secret(settings.data, "keys"))))
-
-
-def _with_workshop(runtime: Runtime) -> Runtime:
-    # Late: the scheduler and most commands never load the agent library.
-    from app.agents.llm import ModelSource
-    from app.agents.registry import AgentRegistry
-    from app.services.agent_executor import Executor, ExecutorOptions
-    from app.services.claims import ClaimPool, PoolOptions
-
-    settings = runtime.settings
-    registry, models = AgentRegistry(), ModelSource(_model_options(settings))
-    executor = Executor(
-        database=runtime.database,
-        hub=runtime.hub,
-        registry=registry,
-        models=models,
-        outbound=runtime.guard,
-        options=ExecutorOptions(runtime.process_id, settings.runs.lease_seconds, settings.runs.max_attempts),
-        spawn=runtime.tasks.start,
-        metrics=runtime.metrics,
-    )
-    caps = PoolOptions(
-        size=settings.runs.worker_concurrency,
-        per_user={
-            "interactive": settings.runs.cap_user_interactive,
-            "background": settings.runs.cap_user_background,
-            "research": settings.runs.cap_user_research,
-        },
-        per_agent=settings.runs.cap_agent,
-        per_workspace=settings.runs.cap_workspace,
-    )
-    pool = ClaimPool(runtime.database, executor, caps)
-    chat = _chat(runtime, executor, registry, models)
-    return replace(runtime, workshop=Workshop(registry, models, executor, chat, pool))
-
-
-def _chat(runtime: Runtime, executor: "Executor", registry: "AgentRegistry", models: "ModelSource") -> "Chat":
-    from app.services.chat import Chat
-    from app.services.intake import Claimant
-
-    runs = runtime.settings.runs
-    return Chat(
-        database=runtime.database,
-        hub=runtime.hub,
-        executor=executor,
-        registry=registry,
-        models=models,
-        claimant=Claimant(
-            runtime.process_id,
-            runs.lease_seconds,
-            Caps(runs.cap_user_interactive, runs.cap_agent, runs.cap_workspace),
-        ),
-        wait_seconds=runtime.settings.server.chat_wait_seconds,
-    )
-
-
-def _model_options(settings: Settings) -> "ModelOptions":
-    from app.agents.llm import ModelOptions
-
-    models = settings.models
-    return ModelOptions(
-        openai_api_key=_plain(models.openai_api_key),
-        openai_base_url=models.openai_base_url,
-        anthropic_api_key=_plain(models.anthropic_api_key),
-        anthropic_base_url=models.anthropic_base_url,
-        ollama_base_url=models.ollama_base_url,
-        default_model=choose_model(models).name,
-        fallback_models=models.fallbacks,
-        demo=models.demo,
-        read_timeout=models.timeout_seconds,
-    )
-
-
-def _plain(value: SecretStr | None) -> str | None:
-    return value.get_secret_value() if value else None
 
 
 def _ringer(runtime: Runtime) -> Callable[[Sequence[Bell]], Awaitable[None]]:
@@ -298,15 +153,45 @@ async def _send(runtime: Runtime, bell: Bell) -> None:
         await runtime.bus.ring_cancel(bell.run_id)
 
 
-def _begin(runtime: Runtime) -> None:
+def _with_courier(runtime: Runtime) -> Runtime:
+    """The worker's hand for notifications; what is settled here is delivered without waiting for the next tick."""
+    # Late: the scheduler never loads what mail and Slack are made with.
+    from app.runtime.courier import means_of
+    from app.services.courier import Courier, CourierOptions
+
+    settings = runtime.settings
+    options = CourierOptions(base_url=settings.server.public_url)
+    means = means_of(settings, runtime.guard, runtime.vault)
+    courier = Courier(runtime.database, means, options, runtime.tasks.start)
+    runtime.settler.on_settled = courier.ring
+    return replace(runtime, courier=courier)
+
+
+def _left(runtime: Runtime, run: Run) -> None:
+    """A run left this process: what follows from its end need not wait for the next tick."""
+    if run.task_id is not None and run.status != "queued":
+        runtime.settler.ring()
+
+
+async def _hear_of_timetables(database_url: str, changed: asyncio.Event) -> None:
+    async for _ in notifications(database_url, CHANNEL):
+        changed.set()
+
+
+def _begin(runtime: Runtime, database_url: str) -> None:
     runtime.tasks.start(_report(runtime), "report")
     runtime.tasks.start(runtime.hub.publish(), "publish")
     runtime.tasks.start(runtime.bus.serve(runtime.hub), "listen")
+    if runtime.role == "scheduler":
+        runtime.tasks.start(_hear_of_timetables(database_url, runtime.timetable_changed), "timetables")
     if runtime.workshop is None:
         return
     runtime.tasks.start(_keep_leases(runtime.workshop.executor), "leases")
     if runtime.role == "worker":
         runtime.tasks.start(runtime.workshop.pool.run(), "claims")
+        runtime.tasks.start(runtime.settler.run(), "settle")
+        if runtime.courier is not None:
+            runtime.tasks.start(runtime.courier.run(), "deliver")
 
 
 def _warm_up(runtime: Runtime) -> None:
@@ -363,7 +248,11 @@ async def wind_down(runtime: Runtime) -> None:
     runtime.hub.close_feeds()
     if runtime.workshop is not None:
         runtime.workshop.pool.close()
+        if runtime.courier is not None:
+            runtime.courier.close()
         await runtime.workshop.executor.drain(runtime.settings.server.shutdown_seconds)
+        if runtime.courier is not None:
+            await runtime.courier.drain(LAST_DELIVERY_SECONDS)
 
 
 @contextlib.contextmanager
@@ -398,6 +287,8 @@ async def _close(runtime: Runtime) -> None:
     await runtime.tasks.close()
     if runtime.workshop is not None:
         await runtime.workshop.models.aclose()
+    if runtime.courier is not None:
+        await runtime.courier.aclose()
     await runtime.guard.aclose()
     await runtime.doorbell.close()
     await runtime.bus.close()

@@ -1,0 +1,40 @@
+"""The courier of a worker: by what it sends, as the settings say."""
+
+from app.channels.channel import Means
+from app.config import Settings
+from app.integrations.http import OutboundGuard
+from app.integrations.slack import SlackOptions, SlackSender
+from app.integrations.smtp import Mailer, MailServer
+from app.integrations.vault import Vault
+from app.runtime.workshop import plain
+from app.services.deliveries import signing_secret
+
+
+def means_of(settings: Settings, guard: OutboundGuard, vault: Vault) -> Means:
+    """What channels send by. Without a mail server or Slack their messages stay in the inbox."""
+    mail, slack, seconds = settings.mail, settings.slack, settings.deliveries.timeout_seconds
+    options = SlackOptions(plain(slack.webhook_url), plain(slack.bot_token), slack.api_base_url)
+    return Means(
+        guard=guard,
+        slack=SlackSender(options, guard, seconds=seconds),
+        signing_secret=lambda workspace_id: signing_secret(vault, workspace_id),
+        mailer=_mailer(settings),
+        mail_from=mail.from_email or mail.username or "",
+        seconds=seconds,
+    )
+
+
+def _mailer(settings: Settings) -> Mailer | None:
+    mail = settings.mail
+    if mail.host is None:
+        return None
+    server = MailServer(
+        host=mail.host,
+        port=mail.port,
+        username=mail.username,
+        password=plain(mail.password),
+        tls_mode=mail.tls_mode,
+        ca_file=mail.tls_ca_file,
+        seconds=settings.deliveries.timeout_seconds,
+    )
+    return Mailer(server)

@@ -1,0 +1,92 @@
+"""The parts of a process that executes runs: agents, models, the executor, chat and the claim pool."""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from pydantic import SecretStr
+
+from app.config import Settings, choose_model
+from app.models.turn import Caps
+from app.runtime.parts import Runtime, Workshop
+
+if TYPE_CHECKING:
+    from app.agents.llm import ModelOptions, ModelSource
+    from app.agents.registry import AgentRegistry
+    from app.services.agent_executor import Executor
+    from app.services.chat import Chat
+
+
+def with_workshop(runtime: Runtime) -> Runtime:
+    # Late: the scheduler and most commands never load the agent library.
+    from app.agents.llm import ModelSource
+    from app.agents.registry import AgentRegistry
+    from app.services.agent_executor import Executor, ExecutorOptions
+    from app.services.claims import ClaimPool, PoolOptions
+
+    settings = runtime.settings
+    registry, models = AgentRegistry(), ModelSource(_model_options(settings))
+    executor = Executor(
+        database=runtime.database,
+        hub=runtime.hub,
+        registry=registry,
+        models=models,
+        outbound=runtime.guard,
+        options=ExecutorOptions(runtime.process_id, settings.runs.lease_seconds, settings.runs.max_attempts),
+        spawn=runtime.tasks.start,
+        metrics=runtime.metrics,
+    )
+    caps = PoolOptions(
+        size=settings.runs.worker_concurrency,
+        per_user={
+            "interactive": settings.runs.cap_user_interactive,
+            "background": settings.runs.cap_user_background,
+            "research": settings.runs.cap_user_research,
+        },
+        per_agent=settings.runs.cap_agent,
+        per_workspace=settings.runs.cap_workspace,
+    )
+    pool = ClaimPool(runtime.database, executor, caps)
+    chat = _chat(runtime, executor, registry, models)
+    return replace(runtime, workshop=Workshop(registry, models, executor, chat, pool))
+
+
+def _chat(runtime: Runtime, executor: "Executor", registry: "AgentRegistry", models: "ModelSource") -> "Chat":
+    from app.services.chat import Chat
+    from app.services.intake import Claimant
+
+    runs = runtime.settings.runs
+    return Chat(
+        database=runtime.database,
+        hub=runtime.hub,
+        executor=executor,
+        registry=registry,
+        models=models,
+        claimant=Claimant(
+            runtime.process_id,
+            runs.lease_seconds,
+            Caps(runs.cap_user_interactive, runs.cap_agent, runs.cap_workspace),
+        ),
+        wait_seconds=runtime.settings.server.chat_wait_seconds,
+    )
+
+
+def _model_options(settings: Settings) -> "ModelOptions":
+    from app.agents.llm import ModelOptions
+
+    models = settings.models
+    return ModelOptions(
+        openai_api_key=plain(models.openai_api_key),
+        openai_base_url=models.openai_base_url,
+        anthropic_api_key=plain(models.anthropic_api_key),
+        anthropic_base_url=models.anthropic_base_url,
+        ollama_base_url=models.ollama_base_url,
+        default_model=choose_model(models).name,
+        fallback_models=models.fallbacks,
+        demo=models.demo,
+        read_timeout=models.timeout_seconds,
+    )
+
+
+def plain(value: SecretStr | None) -> str | None:
+    """A secret of the settings in plain text."""
+    return value.get_secret_value() if value else None

@@ -1,0 +1,111 @@
+"""The aftermath of a task's run: streaks, notifications, chained tasks; each run is settled once, in a unit of its own.
+
+Nothing in the ending of a run knows of any of this. It reads the ledger afterwards, in whatever process is first.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+
+import structlog
+
+from app.database.connection import Database
+from app.database.stores.settling import Unsettled
+from app.database.unit import Unit
+from app.models.errors import Unavailable
+from app.services import chains, notifications, schedules
+
+log = structlog.get_logger(__name__)
+
+BATCH = 200
+TICK_SECONDS = 1.0
+MOST_TRIES = 5
+
+
+class Settler:
+    """Settles what has ended or waits. Any number of processes may have one."""
+
+    def __init__(self, database: Database) -> None:
+        self.on_settled: Callable[[], None] | None = None
+        self._database = database
+        self._rung = asyncio.Event()
+        self._failures: dict[Unsettled, int] = {}
+
+    def ring(self) -> None:
+        """Something of a task has just ended or begun to wait."""
+        self._rung.set()
+
+    async def run(self) -> None:
+        """Settle at every ring, and every second what nobody rang for."""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._rung.wait(), TICK_SECONDS)
+            self._rung.clear()
+            try:
+                await self.settle()
+            except Unavailable as error:
+                log.warning("settling.database_away", reason=error.detail)
+            except Exception:
+                log.exception("settling.failed")
+
+    async def settle(self) -> int:
+        """Settle everything that is open now; returns how many runs were. Raises Unavailable."""
+        settled = 0
+        while True:
+            async with self._database.across() as unit:
+                ended, waiting = await unit.settling.ended(BATCH), await unit.settling.waiting(BATCH)
+            for one in ended:
+                settled += await self._careful(one)
+            for one in waiting:
+                await self._tell_of_waiting(one)
+            if (ended or waiting) and self.on_settled is not None:
+                self.on_settled()
+            if len(ended) < BATCH:
+                return settled
+
+    async def _careful(self, one: Unsettled) -> bool:
+        """Settle one run. One that cannot be followed up is given up after some tries, and never stops others."""
+        try:
+            async with self._database.begin(one.workspace_id) as unit:
+                given_up = self._failures.get(one, 0) >= MOST_TRIES
+                done = await unit.settling.take(one)
+                if done and not given_up:
+                    await _follow_up(unit, one)
+        except Unavailable:
+            raise
+        except Exception:
+            self._failures[one] = self._failures.get(one, 0) + 1
+            log.exception("settling.run_failed", run_id=str(one.run_id), tries=self._failures[one])
+            return False
+        self._failures.pop(one, None)
+        return done
+
+    async def _tell_of_waiting(self, one: Unsettled) -> None:
+        try:
+            async with self._database.begin(one.workspace_id) as unit:
+                await _announce(unit, one)
+        except Unavailable:
+            raise
+        except Exception:
+            log.exception("settling.announcement_failed", run_id=str(one.run_id))
+
+
+async def _follow_up(unit: Unit, one: Unsettled) -> None:
+    run = await unit.runs.get(one.run_id)
+    task = await unit.tasks.get(run.task_id) if run and run.task_id else None
+    if run is None or task is None:
+        return  # the task was deleted: nobody is told, nothing follows
+    result = (await unit.runs.results([run.id])).get(run.id)
+    moment = await schedules.after_run(unit, task, run)
+    await notifications.after_run(unit, task, run, result, moment)
+    await chains.after_run(unit, task, run, result)
+
+
+async def _announce(unit: Unit, one: Unsettled) -> None:
+    marked = set(await unit.settling.announce(one))
+    run = await unit.runs.get(one.run_id)
+    task = await unit.tasks.get(run.task_id) if run and run.task_id else None
+    if not marked or run is None or task is None:
+        return
+    asked = [approval for approval in await unit.approvals.of_run(run.id, status="pending") if approval.id in marked]
+    await notifications.waiting(unit, task, run, asked)
