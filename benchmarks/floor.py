@@ -4,11 +4,13 @@ It runs the agent that Sixlane runs: same model server, instructions, tools and 
 With `FLOOR_TOOLS=0` it has neither instructions nor tools.
 """
 
+import base64
+import hmac
 import os
 from collections.abc import AsyncIterator
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request, Response
 from fastapi.responses import StreamingResponse
 from openai import AsyncOpenAI
 from pydantic import BaseModel
@@ -21,7 +23,7 @@ from pydantic_ai.toolsets import FunctionToolset
 from app.agents.patterns import PATTERNS
 from app.agents.registry import BUILT_IN
 from app.agents.tools import TOOLS
-from benchmarks.dialogue import history
+from benchmarks.dialogue import HOOK_SECRET, history
 
 
 class ChatIn(BaseModel):
@@ -54,6 +56,8 @@ def _tools() -> list[Any]:
     return [spec.tool for spec in TOOLS if spec.tool.prepare is None]
 
 
+_HOOK_KEY = base64.b64decode(HOOK_SECRET.removeprefix("whsec_"))
+
 app = FastAPI()
 agent = _agent()
 log = history(3000)
@@ -77,3 +81,13 @@ async def stream(body: ChatIn) -> StreamingResponse:
                 yield f"event: token\ndata: {text}\n\n"
 
     return StreamingResponse(tokens(), media_type="text/event-stream")
+
+
+@app.post("/webhook")
+async def webhook(request: Request) -> Response:
+    """Verify a signature of Standard Webhooks, and nothing more."""
+    sent, body = request.headers, await request.body()
+    signed = f"{sent['webhook-id']}.{sent['webhook-timestamp']}.".encode() + body
+    expected = "v1," + base64.b64encode(hmac.digest(_HOOK_KEY, signed, "sha256")).decode()
+    good = hmac.compare_digest(expected, sent["webhook-signature"])
+    return Response(b'{"accepted":true}', 200 if good else 401, media_type="application/json")

@@ -13,7 +13,7 @@ from statistics import median
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import background, ledger, turns
+from benchmarks import background, ledger, turns, webhooks
 from benchmarks.turns import Load
 from benchmarks.world import World, build
 
@@ -109,19 +109,33 @@ class Bench:
         self.report.value("ms from accepted to model called, p95", late, 30)
 
     async def ledger(self) -> None:
-        """Commits, bytes, claims. Comes last, as it fills the queue."""
+        """Commits, bytes, claims. It fills the queue: only what asks for no claims comes after it."""
         commits, kib = await ledger.per_turn(self.world, 800 * self.scale)
         self.report.value("commits a turn", commits, 2.05)
         self.report.value("KiB of database a turn", kib, 4)
-        self.world.worker.terminate()
-        await asyncio.to_thread(self.world.worker.wait, 30)
+        await self._stop_worker()
         await ledger.fill_queue(self.world.database, "background")
         await ledger.claims(self.world.database, 20)
         self.report.value("ms to claim 1 of 50,000", await ledger.claims(self.world.database, 200), 2)
         self.report.value("ms to claim 16 of 50,000", await ledger.claims(self.world.database, 20, 16))
 
+    async def webhooks(self) -> None:
+        """Signed events accepted. Nobody claims their runs meanwhile: the machine is the door's alone."""
+        await self._stop_worker()
+        floor, ours = await webhooks.hooks(self.world)
+        loads = await self.repeated(lambda: webhooks.accept(self.world, floor, ours, 1_000 * self.scale))
+        name = f"c={webhooks.CONCURRENCY}"
+        self._compare(f"webhooks/s beside the HMAC alone, {name}", loads, "per_second", None)
+        self._compare(f"CPU ms a webhook, {name}", loads, "cpu", None)
+        self.report.value("  CPU ms of PostgreSQL a webhook", median(one["sixlane"].postgres for one in loads))
+        self.report.value("ms a webhook", median(one["sixlane"].per_second ** -1 * 1e3 for one in loads), 1.0)
 
-PARTS = ("lone", "crowd", "long", "streams", "background", "ledger")
+    async def _stop_worker(self) -> None:
+        self.world.worker.terminate()
+        await asyncio.to_thread(self.world.worker.wait, 30)
+
+
+PARTS = ("lone", "crowd", "long", "streams", "background", "ledger", "webhooks")
 
 
 async def measure(*, quick: bool, only: list[str]) -> None:
