@@ -1,4 +1,4 @@
-"""Notifications over real connections: each arrives, tries are made at their times, and nothing is sent twice blindly."""
+"""Notifications over real connections: each arrives, tries keep their times, and nothing is blindly sent twice."""
 
 import asyncio
 import base64
