@@ -193,8 +193,8 @@ async def test_each_sender_behind_nginx_has_its_own_limit(database_url: str, red
 
 def steps(dockerfile: str) -> list[tuple[str, str]]:
     """The instructions of the first stage of a Dockerfile."""
-    stage = dockerfile.replace("\\\n", " ").split("\nFROM ")[0]
-    found = (line.partition(" ") for line in stage.splitlines() if line[:1].isupper())
+    _, stage, *_ = dockerfile.replace("\\\n", " ").split("\nFROM ")
+    found = (line.partition(" ") for line in stage.splitlines()[1:] if line[:1].isupper())
     return [(word, rest.strip()) for word, _, rest in found]
 
 

@@ -24,6 +24,15 @@ VERBS = (
 STACK = {"STACK_KEYS", "STACK_DB_PASSWORD", "STACK_VALKEY_PASSWORD", "STACK_PORT", "STACK_DB_PORT", "STACK_VALKEY_PORT"}
 
 
+KNOWN = {
+    *("image", "build", "command", "environment", "env_file", "volumes", "ports", "configs", "depends_on", "deploy"),
+    *("healthcheck", "restart", "init", "stop_signal", "stop_grace_period", "security_opt", "cap_drop", "logging"),
+    *("shm_size",),
+}
+"""Keys of a service in the Compose Specification that the file uses."""
+CHECK = {"test", "interval", "timeout", "retries", "start_period", "start_interval", "disable"}
+
+
 def interpolated(text: str) -> set[str]:
     """The variables that compose fills in."""
     return set(re.findall(r"(?<!\$)\$\{([A-Z_]+)", text))
@@ -44,6 +53,8 @@ def test_the_stack_has_every_part_and_waits_in_the_right_order() -> None:
 @pytest.mark.parametrize("name", SERVICES)
 def test_every_service_is_watched_restarted_and_given_time(name: str) -> None:
     service = SERVICES[name]
+    assert set(service) <= KNOWN
+    assert set(service["healthcheck"]) <= CHECK
     if name != "migrate":
         assert service["healthcheck"]["test"][0] in ("CMD", "CMD-SHELL")
         assert service["restart"] == "unless-stopped"
