@@ -20,6 +20,9 @@ from app.models.turn import Birth
 UNSETTLED = ""
 """What stands for agent version and model until the run is first claimed."""
 
+RUNS_A_BELL = 8
+"""Runs that are born together share bells: whoever hears one claims as many runs as there is room for."""
+
 _PATTERNS = {pattern.name: pattern for pattern in PATTERNS}
 
 
@@ -43,7 +46,7 @@ async def begin(unit: Unit | Across, launches: Sequence[Launch]) -> None:
     """
     births = [_birth(launch) for launch in launches]
     await unit.births.add(births)
-    for one in births:
+    for one in births[::RUNS_A_BELL]:
         unit.ring(RunReady(one.run["id"], one.run["lane"]))
 
 
