@@ -96,7 +96,7 @@ class Crontab:
 
     def _days(self, start: date) -> Iterator[date]:
         """The days that match, from `start` on."""
-        day, end = start, start.replace(year=start.year + YEARS, day=1)
+        day, end = start, date(min(start.year + YEARS, date.max.year), 1, 1)
         while day < end:
             if day.month not in self._fields.months:
                 day = (day.replace(day=1) + timedelta(days=32)).replace(day=1)
