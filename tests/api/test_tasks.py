@@ -116,7 +116,7 @@ async def test_a_deleted_task_is_gone_and_its_runs_stay(client: httpx.AsyncClien
 
 REFUSED: list[tuple[dict[str, Any], str | None]] = [
     ({"task_type": "chatbot"}, "wrong_door"),
-    ({"task_type": "scheduled"}, "unknown_pattern"),
+    ({"task_type": "clairvoyant"}, "unknown_pattern"),
     ({"task_type": ""}, "unknown_pattern"),
     ({"agent": "nobody"}, "agent_not_found"),
     ({"prompt": ""}, "invalid_input"),

@@ -107,7 +107,8 @@ def test_everything_public_says_what_it_promises() -> None:
     ],
 )
 def test_rows_have_the_columns_of_their_table(table: object, shape: type) -> None:
-    columns = [column.name for column in table.columns]  # type: ignore[attr-defined]
+    marks = {"settled_at", "announced_at"}  # set and asked for by the settling, read by nobody
+    columns = [column.name for column in table.columns if column.name not in marks]  # type: ignore[attr-defined]
     assert sorted(columns) == sorted(field.name for field in dataclasses.fields(shape))
 
 
