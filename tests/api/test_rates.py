@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import httpx
@@ -15,6 +16,7 @@ from conftest import test_settings
 from fastapi import FastAPI
 from support.fleet import theatre
 from support.valkey import own_valkey
+from support.webhook_signing import standard
 
 from app.api.callers import client_network
 from app.api.deps import Keyless
@@ -137,6 +139,28 @@ async def test_guessing_keys_is_limited_and_good_keys_of_the_same_address_go_on(
             assert (
                 await guesser.get("/conversations", headers={"Authorization": f"Bearer {fresh}"})
             ).status_code == 429
+
+
+async def test_a_trigger_has_its_own_limit_and_bad_signatures_do_not_use_it_up(
+    database_url: str, redis_url: str, tmp_path: Path
+) -> None:
+    rates = {"SIXLANE_RATE_PER_TRIGGER": "2/hour", "SIXLANE_RATE_PER_ADDRESS": "3/hour"}
+    async with opened(database_url, redis_url, tmp_path, **rates) as app:
+        async with caller(app, await issue(app)) as client:
+            order = {"task_type": "triggered", "prompt": "Look", "trigger_config": {}}
+            made = [(await client.post("/tasks", json=order)).json() for _ in range(2)]
+
+        async def post(task: dict[str, Any], event: str, *, good: bool = True) -> tuple[int, str | None]:
+            body = b"{}" if good else b"forged"
+            headers = standard(b"{}", secret=task["webhook_secret"], at=int(time.time()), event=event)
+            async with caller(app) as sender:
+                answer = await sender.post(f"/tasks/webhooks/{task['id']}", content=body, headers=headers)
+            return answer.status_code, answer.json().get("limit")
+
+        forged = [await post(made[0], "1", good=False) for _ in range(5)]
+        assert forged == [(401, None)] * 3 + [(429, "address")] * 2
+        assert [await post(made[0], event) for event in "123"] == [(202, None), (202, None), (429, "trigger")]
+        assert await post(made[1], "1") == (202, None)
 
 
 async def test_local_mode_has_no_limits_unless_it_is_told(client: httpx.AsyncClient, redis_url: str) -> None:
