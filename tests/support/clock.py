@@ -10,9 +10,10 @@ from sqlalchemy import text
 
 from app.database.connection import Database
 from app.models.ids import new_id
+from app.models.run import Run, RunStatus
 from app.models.schedule import Occurrence, ScheduleIn
 from app.models.task import Task
-from app.services import timetable
+from app.services import firing, schedules, timetable
 
 
 async def now(database: Database) -> datetime:
@@ -101,3 +102,33 @@ class Bench:
         """The ids of the task's runs, the oldest first."""
         async with self.database.begin(self.workspace_id) as unit:
             return [run.id for run in (await unit.runs.page(limit=1_000, task_id=task.id))[::-1]]
+
+    async def later(self, by: timedelta) -> int:
+        """Set the clock ahead of the real one by so much, and fire; how many tasks were due."""
+        await move(self.database, by)
+        return (await firing.fire_due(self.database)).count
+
+    async def outcomes(self, task: Task) -> list[str]:
+        """What became of the task's due times, the oldest first."""
+        return [row.outcome for row in await self.rows(task)]
+
+    async def end(self, run_id: UUID, status: RunStatus, detail: str | None = None) -> Run:
+        """End a queued run as an executor would, without executing it."""
+        async with self.database.begin(self.workspace_id) as unit:
+            await unit.runs.transition(run_id, ("queued",), "running")
+            ended = await unit.runs.transition(run_id, ("running",), status, status_detail=detail)
+        assert ended is not None
+        return ended
+
+    async def settle(self, task: Task, run: Run) -> str | None:
+        """Follow up an ended run."""
+        async with self.database.begin(self.workspace_id) as unit:
+            locked = await unit.tasks.lock(task.id)
+            assert locked is not None
+            return await schedules.after_run(unit, locked, run)
+
+
+def known(run_id: UUID | None) -> UUID:
+    """The run's id, which is there."""
+    assert run_id is not None
+    return run_id
