@@ -15,10 +15,13 @@ _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What was read from the ledger: open runs by state, queue age by lane, processes by role, and their counts."""
+    """What was read from the ledger: open runs and notifications by state, queue age by lane, how late schedules
+    fire, processes by role, and what they have counted."""
 
     runs: Mapping[str, int] = field(default_factory=dict[str, int])
     queue_age: Mapping[str, float] = field(default_factory=dict[str, float])
+    deliveries: Mapping[str, int] = field(default_factory=dict[str, int])
+    lateness: Mapping[str, float] = field(default_factory=dict[str, float])
     processes: Mapping[str, int] = field(default_factory=dict[str, int])
     counted: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
 
@@ -35,6 +38,15 @@ class _Fleet(Collector):
         yield _gauge("sixlane_runs", "Runs that have not ended, by state.", "status", read.runs)
         yield _gauge(
             "sixlane_queue_age_seconds", "How long the oldest claimable run has waited.", "lane", read.queue_age
+        )
+        yield _gauge(
+            "sixlane_deliveries", "Notifications of the last day, and older open ones.", "status", read.deliveries
+        )
+        yield _gauge(
+            "sixlane_schedule_lateness_seconds",
+            "How late schedules fire: the worst of five minutes, and what is overdue now.",
+            "kind",
+            read.lateness,
         )
         yield _gauge("sixlane_processes", "Processes that reported lately.", "role", read.processes)
         yield self._counter("ended", "sixlane_runs_ended", "Runs brought to an end.", ["status", "pattern"])

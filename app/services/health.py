@@ -51,12 +51,14 @@ async def alive(database: Database, role: str, host: str) -> bool:
 
 
 async def census(database: Database) -> Reading:
-    """Open runs by state, queue age by lane, and the processes with what each has counted."""
+    """Open runs, queue age, notifications, lateness, and the processes with what each has counted."""
     async with database.across() as unit:
         present = await unit.processes.present()
         return Reading(
             runs=await unit.processes.open_runs(),
             queue_age=await unit.processes.queue_age(),
+            deliveries=await unit.processes.deliveries(),
+            lateness=await unit.processes.lateness(),
             processes=Counter(row.role for row in present),
             counted={row.id: row.load.get("counted", {}) for row in present},
         )

@@ -60,6 +60,7 @@ async def test_metrics_count_requests_by_template_and_runs_by_state(app: FastAPI
     assert made["id"] not in text
     assert 'sixlane_runs{status="queued"} 1.0' in text
     assert 'sixlane_queue_age_seconds{lane="background"}' in text
+    assert 'sixlane_schedule_lateness_seconds{kind="overdue"} 0.0' in text
     assert 'sixlane_runs_ended_total{pattern="chatbot",process="p1",status="completed"} 1.0' in text
     assert 'sixlane_tokens_total{direction="output",model="demo",process="p1"}' in text
 

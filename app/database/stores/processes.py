@@ -14,6 +14,22 @@ from app.database.rows import columns_of
 FRESH_SECONDS = 60
 """A process that has not reported for so long counts as gone."""
 
+_DELIVERIES = text(
+    """
+SELECT status, count(*) FROM deliveries
+ WHERE created_at > app_now() - interval '1 day' OR status IN ('pending', 'sending', 'held')
+ GROUP BY status
+"""
+)
+_LATENESS = text(
+    """
+SELECT coalesce((SELECT max(greatest(extract(epoch FROM recorded_at - fire_at), 0)) FROM occurrences
+                  WHERE recorded_at > app_now() - interval '5 minutes' AND kind = 'schedule' AND outcome = 'run'), 0),
+       coalesce((SELECT greatest(extract(epoch FROM app_now() - min(next_fire_at)), 0) FROM tasks
+                  WHERE next_fire_at IS NOT NULL AND deleted_at IS NULL), 0)
+"""
+)
+
 
 @dataclass(frozen=True, slots=True)
 class ProcessRow:
@@ -78,3 +94,12 @@ class ProcessStore:
             .group_by(runs.c.lane)
         )
         return {row[0]: max(0.0, float(row[1])) for row in await self._connection.execute(statement)}
+
+    async def deliveries(self) -> dict[str, int]:
+        """How many notifications of the last day, and older ones that are not done, there are in each state."""
+        return {row[0]: row[1] for row in await self._connection.execute(_DELIVERIES)}
+
+    async def lateness(self) -> dict[str, float]:
+        """Seconds by which schedules fire late: `worst` of the last five minutes, and of what is `overdue` now."""
+        row = (await self._connection.execute(_LATENESS)).one()
+        return {"worst": float(row[0]), "overdue": float(row[1])}
