@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 import yaml
-from support.programs import ROOT
+from redis.asyncio import Redis
+from support.programs import ROOT, Running, run
+from support.valkey import binary
 
 from app.config import load_settings, problems, variables
 
@@ -109,6 +111,23 @@ def test_the_settings_of_the_stack_are_good_for_production() -> None:
     assert settings.server.public_url == "http://127.0.0.1:8000"
     without = load_settings(environ={**given, "SIXLANE_KEYS": "", "DEFAULT_MODEL": "demo"}, files=[])
     assert [problem.setting for problem in problems(without)] == ["SIXLANE_KEYS"]
+
+
+async def test_valkey_takes_its_configuration_and_its_health_check_finds_the_password(tmp_path: Path) -> None:
+    content = COMPOSE["configs"]["valkey"]["content"]
+    file = tmp_path / "valkey.conf"
+    file.write_text(re.sub(r"\$\{STACK_VALKEY_PASSWORD[^}]*\}", "secret-of-the-stack", content))
+    assert SERVICES["valkey"]["command"] == ["valkey-server", SERVICES["valkey"]["configs"][0]["target"]]
+    find = re.search(r"sed -n '[^']*'", SERVICES["valkey"]["healthcheck"]["test"][1])
+    assert find
+    password = run("sh", "-c", f"{find[0]} {file}", cwd=tmp_path).strip()
+    assert password == "secret-of-the-stack"
+    options = ["--port", "0", "--unixsocket", str(tmp_path / "v.sock"), "--dir", str(tmp_path)]
+    with Running([binary(), file, *options], cwd=tmp_path) as server:
+        server.wait_for("Ready to accept connections")
+        async with Redis.from_url(f"unix://:{password}@{tmp_path}/v.sock") as redis:
+            assert (await redis.config_get("maxmemory-policy"))["maxmemory-policy"] == "noeviction"
+            assert (await redis.config_get("appendonly"))["appendonly"] == "yes"
 
 
 def test_the_image_runs_as_nobody_special_and_keeps_its_grace() -> None:
