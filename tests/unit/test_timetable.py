@@ -28,7 +28,7 @@ def due(**fields: Any) -> list[str]:
     return [f"{one:%m-%d %H:%M:%S}" for one in islice(table.walk(NOW), 3)]
 
 
-SHAPES = [
+SHAPES: list[tuple[dict[str, Any], str]] = [
     ({}, "exactly one"),
     ({"cron": "0 9 * * *", "every": 60}, "exactly one"),
     ({"every": 0.5}, "one second"),
