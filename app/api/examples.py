@@ -99,6 +99,19 @@ TASK: dict[str, Any] = {
     "limits": {},
     "model": None,
     "user_id": "owner",
+    "schedule_expression": None,
+    "schedule": None,
+    "description": None,
+    "timezone": None,
+    "next_run_at": None,
+    "runs_made": 0,
+    "failure_streak": 0,
+    "paused_at": None,
+    "paused_by": None,
+    "pause_reason": None,
+    "trigger_config": None,
+    "webhook_url": None,
+    "depends_on": None,
     "last_run_id": RUN_ID,
     "last_run_status": "completed",
     "result": "Three trends stand out: …",
@@ -107,7 +120,13 @@ TASK: dict[str, Any] = {
     "created_at": AT,
     "updated_at": AT,
 }
-NEW_TASK: dict[str, Any] = {**TASK, "status": "queued", "last_run_status": "queued", "result": None}
+NEW_TASK: dict[str, Any] = {
+    **TASK,
+    "status": "queued",
+    "last_run_status": "queued",
+    "result": None,
+    "webhook_secret": None,
+}
 DISABLED_TASK: dict[str, Any] = {**TASK, "status": "disabled"}
 EXECUTION: dict[str, Any] = {"run_id": RUN_ID, "status_url": f"/runs/{RUN_ID}"}
 RUN: dict[str, Any] = {
