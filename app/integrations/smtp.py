@@ -9,7 +9,13 @@ from pathlib import Path
 from typing import Literal
 
 import aiosmtplib
-from aiosmtplib.errors import SMTPException, SMTPNotSupported, SMTPRecipientsRefused, SMTPResponseException
+from aiosmtplib.errors import (
+    SMTPAuthenticationError,
+    SMTPException,
+    SMTPNotSupported,
+    SMTPRecipientsRefused,
+    SMTPResponseException,
+)
 
 from app.integrations.posting import snippet
 from app.models.delivery import Outcome
@@ -50,6 +56,8 @@ class Mailer:
                 await client.rcpt(recipient)
                 handing = True
                 answer = await client.data(message)
+        except SMTPAuthenticationError as error:
+            return _refused(error.code, f"{error.message} SMTP_USERNAME and SMTP_PASSWORD say who logs in.")
         except SMTPResponseException as error:
             return _refused(error.code, error.message)
         except SMTPRecipientsRefused as error:

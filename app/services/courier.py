@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from random import uniform
 from typing import Any
@@ -100,9 +100,15 @@ class Courier:
                 await asyncio.sleep(1)
 
     async def look(self) -> int:
-        """Take what is due now, as far as there is room, and begin to send it; how many that are. Raises Unavailable."""
-        await self._give_up_abandoned()
-        await self._close_windows()
+        """Take what is due, as far as there is room, and begin to send it; how many that are. Raises Unavailable."""
+        async with self._database.across() as unit:
+            if not await unit.outbox.has_work():
+                return 0
+            abandoned, windows = await unit.outbox.abandoned(BATCH), await unit.outbox.closed_windows(BATCH)
+        await self._give_up(abandoned)
+        for one in windows:
+            async with self._database.begin(one.workspace_id) as unit:
+                await gather(unit, one)
         begun = 0
         while self._open and (room := self._options.size - self._places.total()) > 0:
             full = [place for place, held in self._places.items() if held >= self._options.per_place]
@@ -134,7 +140,7 @@ class Courier:
                 return
             started = time.monotonic()
             outcome = await self._send(channel, delivery)
-            await self._write(delivery, outcome, time.monotonic() - started)
+            await self._write_in_time(delivery, outcome, time.monotonic() - started)
         except Unavailable as error:
             log.warning("courier.not_written", delivery_id=str(delivery.id), reason=error.detail)
         finally:
@@ -158,6 +164,19 @@ class Courier:
             log.exception("courier.not_sent", delivery_id=str(delivery.id))
             detail = f"The attempt broke off: {type(error).__name__}."
             return Outcome("retry" if delivery.channel in REPEATABLE else "unknown", reason="no_answer", detail=detail)
+
+    async def _write_in_time(self, delivery: Delivery, outcome: Outcome, seconds: float) -> None:
+        """Write the outcome down, also when the database is away for a while: it is known, and must not be lost."""
+        end = time.monotonic() + SPARE_SECONDS - 5
+        while True:
+            try:
+                await self._write(delivery, outcome, seconds)
+            except Unavailable:
+                if time.monotonic() > end:
+                    raise
+                await asyncio.sleep(0.5)
+            else:
+                return
 
     async def _keep(self, delivery: Delivery) -> None:
         """The channel is not configured: the message stays in the dev inbox."""
@@ -185,22 +204,13 @@ class Courier:
             seconds=round(seconds, 3),
         )
 
-    async def _give_up_abandoned(self) -> None:
+    async def _give_up(self, abandoned: Sequence[Delivery]) -> None:
         """What a process had begun to send when it died: nobody knows whether it arrived."""
-        async with self._database.across() as unit:
-            abandoned = await unit.outbox.abandoned(BATCH)
         for delivery in abandoned:
             detail = "The process that sent it did not live to see the answer."
             known = delivery.channel in REPEATABLE
             outcome = Outcome("retry" if known else "unknown", reason="interrupted", detail=detail)
             await self._write(delivery, outcome, 0.0)
-
-    async def _close_windows(self) -> None:
-        async with self._database.across() as unit:
-            due = await unit.outbox.closed_windows(BATCH)
-        for one in due:
-            async with self._database.begin(one.workspace_id) as unit:
-                await gather(unit, one)
 
 
 def verdict_of(outcome: Outcome, attempts: int) -> Verdict:

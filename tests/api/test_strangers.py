@@ -66,9 +66,23 @@ async def ours(app: FastAPI, client: httpx.AsyncClient) -> dict[str, str]:
             },
             days=1,
         )
+        delivery = await unit.deliveries.add(
+            {
+                "id": new_id(),
+                "user_id": run.user_id,
+                "event": "run.completed",
+                "channel": "email",
+                "target": {"to": "user@example.com", "place": "smtp"},
+                "content": {"type": "run.completed", "facts": {"title": "Ours"}, "data": {}},
+                "status": "dead",
+                "dedup_key": "ours",
+            }
+        )
+        assert delivery is not None
     return {
         "conversation_id": conversation["id"],
         "run_id": turn["run_id"],
+        "delivery_id": str(delivery.id),
         "task_id": task["id"],
         "event_id": event["delivery_id"],
         "approval_id": str(approval.id),
@@ -94,13 +108,18 @@ async def test_every_id_of_ours_is_unknown_to_a_stranger(app: FastAPI, client: h
                 same = ("status", "code", "title", "detail")
                 assert [answer.json()[part] for part in same] == [absent.json()[part] for part in same], path
                 asked += 1
-        for path in ("/conversations", "/tasks", "/runs", "/approvals"):
+        for path in ("/conversations", "/tasks", "/runs", "/approvals", "/deliveries"):
             assert (await them.get(path)).json()["data"] == []
             for name, value in (("conversation_id", ids["conversation_id"]), ("task_id", ids["task_id"])):
                 if path == "/runs":
                     assert (await them.get(path, params={name: value})).json()["data"] == []
     assert asked >= 20
-    for noun, name in (("conversations", "conversation_id"), ("tasks", "task_id"), ("approvals", "approval_id")):
+    for noun, name in (
+        ("conversations", "conversation_id"),
+        ("tasks", "task_id"),
+        ("approvals", "approval_id"),
+        ("deliveries", "delivery_id"),
+    ):
         seen = await client.get(f"/{noun}/{ids[name]}")
         assert seen.status_code == 200
         assert seen.json().get("title") is None

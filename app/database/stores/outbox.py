@@ -10,6 +10,13 @@ from app.models.delivery import Delivery
 COLUMNS = columns_of(deliveries, Delivery)
 _NAMES = ", ".join(f"d.{column.name}" for column in COLUMNS)
 
+_HAS_WORK = text(
+    """
+SELECT EXISTS (SELECT FROM deliveries
+                WHERE status IN ('pending', 'sending', 'held') AND due_at <= app_now()
+                  AND (status <> 'sending' OR lease_until < app_now()))
+"""
+)
 _CLAIM = text(
     f"""
 WITH heads AS (
@@ -56,6 +63,10 @@ class OutboxStore:
 
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
+
+    async def has_work(self) -> bool:
+        """Whether anything is due, abandoned, or at the end of its window."""
+        return bool((await self._connection.execute(_HAS_WORK)).scalar_one())
 
     async def claim(self, *, room: int, per_place: int, full: list[str], lease: float) -> list[Delivery]:
         """Take up to `room` due deliveries for one attempt each, at most `per_place` of a place and none of `full`."""

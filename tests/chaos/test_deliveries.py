@@ -1,0 +1,73 @@
+"""Couriers killed while they send: nothing is lost, webhooks come again under their id, Slack is not repeated."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from support.far_inbox import FarInbox, far_inbox
+from support.loopback import TESTS
+from support.notices import Room, another, means_of, open_room
+
+from app.database.connection import Database
+from app.integrations.slack import SlackOptions
+
+BLOWS = 6
+
+
+@contextmanager
+def courier(database_url: str, far: FarInbox) -> Iterator[subprocess.Popen[str]]:
+    """A courier process; it is killed at the end at the latest."""
+    path = os.pathsep.join([str(TESTS), str(TESTS.parent), os.environ.get("PYTHONPATH", "")])
+    command = [sys.executable, "-m", "support.courier_process", database_url, far.netloc, f"{far.url}/slack"]
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": path}, text=True)
+    try:
+        assert child.stdout is not None
+        assert child.stdout.readline().strip() == "ready"
+        yield child
+    finally:
+        child.send_signal(signal.SIGKILL)
+        child.wait(10)
+        assert child.stdout is not None
+        child.stdout.close()
+
+
+def sent_by_id(far: FarInbox) -> Counter[str]:
+    return Counter(post.headers["webhook-id"] for post in far.posts if post.path == "/hook")
+
+
+async def killed_while_sending(room: Room, database_url: str, far: FarInbox) -> None:
+    """Let a process begin to send, and kill it before it has an answer."""
+    task = await room.task({"channels": ["slack", "webhook"], "webhook_url": f"{far.url}/hook"})
+    await room.tell(task)
+    before = len(far.posts)
+    far.hold.clear()
+    with courier(database_url, far):
+        async with asyncio.timeout(20):
+            while len(far.posts) < before + 2:
+                far.arrived.clear()
+                await asyncio.to_thread(far.arrived.wait, 0.2)
+    far.hold.set()
+
+
+async def test_a_killed_courier_loses_nothing_and_repeats_only_what_is_known_again(
+    database: Database, database_url: str
+) -> None:
+    with far_inbox() as far:
+        means = means_of(allow=[far.netloc], slack=SlackOptions(webhook_url=f"{far.url}/slack"))
+        async with open_room(database, means) as room:
+            for _ in range(BLOWS):
+                await killed_while_sending(room, database_url, far)
+            assert {row.status for row in await room.rows()} == {"sending"}
+            await room.later(120)
+            await another(room, means).deliver()
+            await room.later(60)
+            await another(room, means).deliver()
+            states = Counter((row.channel, row.status) for row in await room.rows())
+            assert states == {("slack", "unknown"): BLOWS, ("webhook", "sent"): BLOWS}
+            assert sorted(sent_by_id(far).values()) == [2] * BLOWS
+            assert len([post for post in far.posts if post.path == "/slack"]) == BLOWS
