@@ -5,7 +5,6 @@ from uuid import UUID
 
 from app.database.unit import Unit
 from app.models.run import Usage
-from app.models.schedule import ScheduleIn
 from app.models.task import Task, TaskOut
 from app.services import timetable
 from app.services.runs import answer_of
@@ -48,13 +47,12 @@ def _saved(row: Task) -> dict[str, Any]:
 def _timing(row: Task) -> dict[str, Any]:
     if row.schedule is None:
         return dict.fromkeys(("schedule_expression", "schedule", "description", "timezone", "next_run_at"))
-    schedule = ScheduleIn.model_validate(row.schedule)
     off = row.disabled_at is not None or row.paused_at is not None
     return {
-        "schedule_expression": schedule.cron,
+        "schedule_expression": row.schedule.get("cron"),
         "schedule": row.schedule,
-        "description": timetable.describe(schedule),
-        "timezone": schedule.timezone,
+        "description": timetable.in_words(row.schedule),
+        "timezone": row.schedule.get("timezone"),
         "next_run_at": None if off else row.next_fire_at,
     }
 

@@ -5,13 +5,15 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 from itertools import islice
+from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from cron_descriptor import ExpressionDescriptor, Options
+from pydantic import ValidationError
 
 from app.models.errors import InvalidInput
 from app.models.schedule import DueTime, ScheduleIn, every_seconds
@@ -192,6 +194,16 @@ def describe(schedule: ScheduleIn) -> str:
     return f"{_cron_in_words(expression)} ({schedule.timezone})"
 
 
+def in_words(stored: dict[str, Any]) -> str:
+    """A stored schedule in words; one that cannot be read any more says so."""
+    try:
+        return describe(ScheduleIn.model_validate(stored))
+    except (BadSchedule, ValidationError) as error:
+        what = str(error) if isinstance(error, BadSchedule) else "it cannot be read"
+        return f"Broken: {what}"
+
+
+@lru_cache(maxsize=1_000)
 def _cron_in_words(expression: str) -> str:
     options = Options(use_24hour_time_format=True, locale_code="en_US")
     try:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,6 +12,8 @@ from fastapi import FastAPI
 from support.clock import clock, move
 
 from app.database.connection import Database
+from app.database.listening import notifications
+from app.database.stores.occurrences import CHANNEL
 from app.models.schedule import ScheduleIn
 from app.services import firing
 
@@ -159,6 +162,12 @@ async def test_a_broken_schedule_is_resumed_only_once_it_is_mended(client: httpx
         )
     await firing.fire_due(ledger)
     path = f"/tasks/{task['id']}"
+    seen = (await client.get(path)).json()
+    assert (seen["status"], seen["paused_by"], seen["next_run_at"]) == ("paused", "system", None)
+    assert "time zone" in seen["description"]
+    assert "time zone" in seen["pause_reason"]
+    dues = {"from": "2026-11-01T00:00:00Z", "to": "2026-11-02T00:00:00Z"}
+    assert (await client.post(f"{path}/backfill", json=dues)).json()["code"] == "schedule_broken"
     refused = await client.post(f"{path}/resume")
     assert (refused.status_code, refused.json()["errors"][0]["loc"]) == (422, "body.schedule.timezone")
     mended = await client.patch(path, json={"schedule": {"cron": "0 * * * *"}})
@@ -242,3 +251,18 @@ async def test_scopes(client: httpx.AsyncClient, app: FastAPI) -> None:
 async def test_a_null_for_pausing_after_failures_is_kept(client: httpx.AsyncClient) -> None:
     task = await make(client, every="1h", pause_after_failures=None)
     assert ScheduleIn.model_validate(task["schedule"]).pause_after_failures is None
+
+
+async def test_schedulers_hear_of_every_edit(client: httpx.AsyncClient, database_url: str) -> None:
+    async with aclosing(notifications(database_url, CHANNEL)) as words, asyncio.timeout(20):
+        await anext(words)
+        task = await make(client, every="1h")
+        await anext(words)
+        path = f"/tasks/{task['id']}"
+        for method, to, body in (
+            ("PATCH", path, {"schedule": {"every": "2h"}}),
+            ("POST", f"{path}/pause", None),
+            ("POST", f"{path}/resume", None),
+        ):
+            assert (await client.request(method, to, json=body)).status_code == 200
+            await anext(words)
