@@ -11,8 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.database.models import occurrences, runs
 from app.database.rows import columns_of
-from app.models.run import TERMINAL
 from app.models.ids import new_id
+from app.models.run import TERMINAL
 from app.models.schedule import Occurrence, Outcome
 
 COLUMNS = columns_of(occurrences, Occurrence)
