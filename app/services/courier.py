@@ -52,6 +52,7 @@ class Courier:
         self._means = means
         self._channels = open_channels(means)
         self._options = options
+        self._most_seconds = max(options.attempt_seconds, 2 * means.seconds)
         self._spawn = spawn
         self._bell = asyncio.Event()
         self._idle = asyncio.Event()
@@ -117,7 +118,7 @@ class Courier:
                     room=room,
                     per_place=self._options.per_place,
                     full=full,
-                    lease=self._options.attempt_seconds + SPARE_SECONDS,
+                    lease=self._most_seconds + SPARE_SECONDS,
                 )
             for delivery in taken:
                 self._places[_place(delivery)] += 1
@@ -158,7 +159,7 @@ class Courier:
             log.exception("courier.not_rendered", delivery_id=str(delivery.id))
             return Outcome("failed", reason="not_rendered", detail=f"It cannot be rendered: {type(error).__name__}.")
         try:
-            async with asyncio.timeout(self._options.attempt_seconds):
+            async with asyncio.timeout(self._most_seconds):
                 return await channel.send(delivery.target["to"], message, rendered)
         except Exception as error:
             log.exception("courier.not_sent", delivery_id=str(delivery.id))

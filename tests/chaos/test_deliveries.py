@@ -9,12 +9,17 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
 from support.far_inbox import FarInbox, far_inbox
 from support.loopback import TESTS
 from support.notices import Room, another, means_of, open_room
+from support.stores import own_stores
 
+from app.database import migrations
 from app.database.connection import Database
 from app.integrations.slack import SlackOptions
+
+pytestmark = pytest.mark.xdist_group("chaos")
 
 BLOWS = 6
 
@@ -71,3 +76,25 @@ async def test_a_killed_courier_loses_nothing_and_repeats_only_what_is_known_aga
             assert states == {("slack", "unknown"): BLOWS, ("webhook", "sent"): BLOWS}
             assert sorted(sent_by_id(far).values()) == [2] * BLOWS
             assert len([post for post in far.posts if post.path == "/slack"]) == BLOWS
+
+
+async def test_what_was_answered_while_the_database_was_away_is_not_forgotten() -> None:
+    async with own_stores(durable=True) as stores:
+        await migrations.upgrade_async(stores.urls.database_url)
+        database = Database(stores.urls.database_url, pool_size=4)
+        with far_inbox() as far:
+            means = means_of(slack=SlackOptions(webhook_url=f"{far.url}/slack"), seconds=30)
+            async with open_room(database, means) as room:
+                await room.tell(await room.task({"channels": ["slack"]}))
+                far.hold.clear()
+                await room.courier.look()
+                assert await asyncio.to_thread(far.arrived.wait, 10)
+                await stores.postgres.stop()
+                far.hold.set()
+                await asyncio.wait(room.running, timeout=1)
+                assert room.running, "it waits for the database"
+                await stores.postgres.start()
+                await room.courier.idle()
+                row = await room.row()
+                assert (row.status, row.attempts, len(far.posts)) == ("sent", 1, 1)
+        await database.close()

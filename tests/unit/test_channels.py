@@ -1,5 +1,6 @@
 """The forms that channels give a message, and what in it must not act there."""
 
+import dataclasses
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,10 @@ from pydantic import ValidationError
 from app import channels
 from app.channels import CHANNELS, form_of
 from app.channels.slack import MOST_TEXT
+from app.database import models as tables
 from app.integrations.http import OutboundGuard
 from app.integrations.posting import MOST_WAIT, retry_after, snippet
-from app.models.delivery import RETRY_SECONDS, Message, Outcome
+from app.models.delivery import RETRY_SECONDS, Attempt, Delivery, Message, Outcome
 from app.models.errors import InvalidInput
 from app.models.ids import new_id
 from app.models.notification import NotificationConfig
@@ -34,6 +36,11 @@ def test_every_channel_is_in_the_tuple() -> None:
     folder = Path(channels.__file__).parent
     there = {path.stem for path in folder.glob("*.py")} - {"__init__", "channel"}
     assert there == {channel.name for channel in CHANNELS}
+
+
+@pytest.mark.parametrize(("table", "shape"), [(tables.deliveries, Delivery), (tables.delivery_attempts, Attempt)])
+def test_rows_have_the_columns_of_their_table(table: Any, shape: type) -> None:
+    assert sorted(column.name for column in table.columns) == sorted(field.name for field in dataclasses.fields(shape))
 
 
 def test_nothing_in_a_slack_message_calls_people_or_hides_a_link() -> None:
