@@ -27,7 +27,9 @@ async def post(
             "POST", url, content=content, headers=headers, seconds=seconds, max_bytes=MOST_ANSWER
         )
     except OutboundBlocked as error:
-        return Outcome("failed", reason="blocked_address", detail=error.detail)
+        # Host and port only: the rest of the address may be a secret.
+        detail = f"{error.extra['value']} is not open to requests. To allow it, add it to {error.extra['setting']}."
+        return Outcome("failed", reason="blocked_address", detail=detail)
     except InvalidInput as error:
         return Outcome("failed", reason="invalid_address", detail=error.detail)
     except OutboundError as error:

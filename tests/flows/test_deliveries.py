@@ -164,6 +164,7 @@ async def test_an_address_that_is_not_open_is_refused_at_the_send_too(room: Room
     row = await room.row()
     assert (row.status, row.status_reason, row.attempts) == ("failed", "blocked_address", 1)
     assert "OUTBOUND_ALLOW_HOSTS" in (row.status_detail or "")
+    assert "/x" not in (row.status_detail or "")
     assert far.posts == []
 
 
