@@ -76,7 +76,13 @@ async def _timed(unit: Unit, schedule: ScheduleIn, task_id: UUID, desk: Desk) ->
     due, fire = timetable.first(schedule, now=now, min_seconds=desk.min_seconds, task_id=task_id)
     await unit.occurrences.announce()
     # With its nulls: `pause_after_failures: null` is not the same as leaving it out.
-    return {"schedule": schedule.model_dump(mode="json"), "next_due_at": due, "next_fire_at": fire, "finished_at": None}
+    return {
+        "schedule": schedule.model_dump(mode="json"),
+        "next_due_at": due,
+        "next_fire_at": fire,
+        "runs_made": 0,
+        "finished_at": None,
+    }
 
 
 async def _chained(unit: Unit, wanted: TaskCreate | TaskPatch, task_id: UUID) -> dict[str, Any]:
