@@ -37,8 +37,10 @@ from app.models.trigger import (
     WebhookEventDetail,
     WebhookEventOut,
 )
+from app.runtime import Runtime
 from app.services import webhooks
 from app.services.inbound import Challenge, Incoming, Receiver
+from app.services.triggers import Gate
 
 router = APIRouter(route_class=StrictRoute, tags=["webhooks"])
 
@@ -67,8 +69,13 @@ def receiver_of(request: Request) -> Receiver:
     receiver: Receiver | None = getattr(state, "webhook_receiver", None)
     if receiver is None:
         runtime = runtime_of(request)
-        receiver = state.webhook_receiver = Receiver(runtime.database, runtime.vault, runtime.tasks.start)
+        receiver = state.webhook_receiver = Receiver(runtime.database, _gate(runtime), runtime.tasks.start)
     return receiver
+
+
+def _gate(runtime: Runtime) -> Gate:
+    settings = runtime.settings
+    return Gate(runtime.vault, settings.webhooks.tolerance_seconds, settings.env == "local")
 
 
 def _headers(request: Request) -> dict[str, str]:
@@ -125,7 +132,7 @@ async def try_webhook(
     task_id: ObjectId, unit: UnitDep, principal: WriteTasks, runtime: RuntimeDep, body: TryIn | None = None
 ) -> TryOut:
     """Show what would become of a request: signature, filter, variables, prompt. Nothing is stored, nothing runs."""
-    return await webhooks.try_out(unit, principal, task_id, body or TryIn(), vault=runtime.vault)
+    return await webhooks.try_out(unit, principal, task_id, body or TryIn(), gate=_gate(runtime))
 
 
 @router.get("/tasks/{task_id}/webhook/deliveries", responses=answers(200, page(EVENT), 404, 409))

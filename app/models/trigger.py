@@ -19,7 +19,6 @@ VariableName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]
 Scalar = Annotated[str, Field(max_length=2000)] | bool | int | float | None
 Secret = Annotated[str, StringConstraints(min_length=24, max_length=500, pattern=r"^[!-~]+$")]
 
-TOLERANCE_SECONDS = 300
 _TESTS = ("equals", "not_equals", "one_of", "exists")
 
 
@@ -83,13 +82,14 @@ class TriggerConfig(Inbound):
 
     `scheme` says how requests are signed. `secret` is never shown again; without it one is made. `filter` are
     conditions that must all hold. `mapping` names places in the payload that the prompt uses as `{{name}}`. Events
-    that come within `debounce_seconds` of each other begin one run together.
+    that come within `debounce_seconds` of each other begin one run together. A signed time may be off by
+    `tolerance_seconds`, or by what the operator has set (5 minutes).
     """
 
     scheme: Scheme = Field(default="standard", examples=["standard"])
     hmac: HmacConfig | None = Field(default=None, examples=[None])
     secret: Secret | None = Field(default=None, examples=[None])
-    tolerance_seconds: Annotated[int, Field(ge=1, le=3600)] = TOLERANCE_SECONDS
+    tolerance_seconds: Annotated[int, Field(ge=1, le=3600)] | None = Field(default=None, examples=[None])
     dedup: DedupConfig | None = Field(default=None, examples=[None])
     filter: Annotated[list[Condition], Field(max_length=20)] = Field(default_factory=list[Condition])
     mapping: Annotated[dict[VariableName, JsonPath], Field(max_length=50)] = Field(

@@ -12,14 +12,13 @@ from uuid import UUID
 
 from app.database.connection import Database
 from app.database.stores.triggers import Standing
-from app.integrations.vault import Vault
 from app.models.errors import Gone, RateLimited, Unavailable, WebhookRefused
 from app.models.task import Task
-from app.models.trigger import TriggerConfig, WebhookAnswer, needs_secret
+from app.models.trigger import TriggerConfig, WebhookAnswer
 from app.services.inbound_batch import Judged, event_of, write
 from app.services.payloads import Payload
 from app.services.signatures import Verdict, key_of, new_secret, verify
-from app.services.triggers import PATTERN, Armed, arm
+from app.services.triggers import PATTERN, Armed, Gate, arm, takes_unsigned
 
 CACHE_SECONDS = 1.0
 MOST_AT_ONCE = 50
@@ -49,12 +48,11 @@ class Challenge:
     word: str
 
 
-def judge(armed: Armed, incoming: Incoming) -> Verdict:
+def judge(armed: Armed, incoming: Incoming, gate: Gate) -> Verdict:
     """Whether the request may come in. Unsigned ones may only where the task asks for no signature, from home."""
     if armed.keys:
         return verify(armed.config, armed.keys, incoming.headers, incoming.body, armed.clock)
-    open_door = not armed.secret_ids and not needs_secret(armed.config, production=False)
-    return Verdict(open_door and incoming.at_home)
+    return Verdict(incoming.at_home and takes_unsigned(armed.config, armed.secret_ids, gate))
 
 
 @dataclass(slots=True)
@@ -78,7 +76,7 @@ class Receiver:
     """The webhook door of one process. `spawn` runs its commits beside the requests."""
 
     database: Database
-    vault: Vault
+    gate: Gate
     spawn: Spawn
     _cache: dict[UUID, Armed] = field(default_factory=dict[UUID, Armed])
     _pending: list[_Waiting] = field(default_factory=list[_Waiting])
@@ -110,14 +108,14 @@ class Receiver:
         """The task and the verdict on the request. What is not let in by memory is judged once more by the ledger."""
         known = None if anew else self._cache.get(incoming.task_id)
         if known is not None and monotonic() - known.read_at < CACHE_SECONDS:
-            verdict = judge(known, incoming)
+            verdict = judge(known, incoming, self.gate)
             if verdict.holds and not _is_off(known.task):
                 return known, verdict
         armed = await self._armed(incoming.task_id)
         if armed is None:
             verify(_NOBODY, (_NOBODYS_KEY,), incoming.headers, incoming.body, 0)  # as long as for one that is there
             raise WebhookRefused
-        verdict = judge(armed, incoming)
+        verdict = judge(armed, incoming, self.gate)
         if not verdict.holds:
             raise WebhookRefused
         return armed, verdict
@@ -133,7 +131,7 @@ class Receiver:
     def _remember(self, standing: Standing) -> Armed:
         if len(self._cache) >= _CACHED_TASKS:
             self._cache.clear()
-        armed = self._cache[standing.task.id] = arm(standing, self.vault)
+        armed = self._cache[standing.task.id] = arm(standing, self.gate)
         return armed
 
     async def _stored(self, armed: Armed, verdict: Verdict, payload: Payload) -> WebhookAnswer | None:

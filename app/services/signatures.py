@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from app.models.trigger import HmacConfig, Scheme, TriggerConfig
 
 PREFIX = "whsec_"
+TOLERANCE_SECONDS = 300
 _MADE_BYTES = 24
 _STANDARD_BYTES = range(24, 65)
 _MOST_SIGNATURES = 10
@@ -70,7 +71,7 @@ def verify(
 
 def fresh(config: TriggerConfig, verdict: Verdict, now: float) -> bool:
     """Whether the signed time, if there is one, lies within the tolerance."""
-    return verdict.signed_at is None or abs(now - verdict.signed_at) <= config.tolerance_seconds
+    return verdict.signed_at is None or abs(now - verdict.signed_at) <= (config.tolerance_seconds or TOLERANCE_SECONDS)
 
 
 def _verified(config: TriggerConfig, key: bytes, headers: Mapping[str, str], body: bytes) -> Verdict:

@@ -7,7 +7,7 @@ import pydantic_core
 
 from app.agents.text import clean
 from app.database.unit import Across, Unit
-from app.integrations.vault import SealBroken, Vault
+from app.integrations.vault import Vault
 from app.models.errors import Conflict, InvalidInput, NotFound
 from app.models.identity import Principal
 from app.models.ids import new_id
@@ -29,8 +29,8 @@ from app.services.idempotency import Once, earlier
 from app.services.inbound_batch import WEBHOOK
 from app.services.launch import Launch
 from app.services.payloads import Payload, dedup_key, rendered, test, variables
-from app.services.signatures import key_of, verify
-from app.services.triggers import PATTERN, place
+from app.services.signatures import verify
+from app.services.triggers import PATTERN, Gate, config_of, keys_of, takes_unsigned
 
 MOST_TOGETHER = 50
 """How many held events begin one run together; the rest begin the next one."""
@@ -60,12 +60,12 @@ async def rotate(
     return SecretOut(webhook_secret=secret, webhook_url=f"{base_url}/tasks/webhooks/{row.id}", previous_expires_at=ends)
 
 
-async def try_out(unit: Unit, principal: Principal, task_id: UUID, wanted: TryIn, *, vault: Vault) -> TryOut:
+async def try_out(unit: Unit, principal: Principal, task_id: UUID, wanted: TryIn, *, gate: Gate) -> TryOut:
     """What would become of a request, without any effect. Raises NotFound, Conflict, InvalidInput."""
     row = await _task(unit, principal, task_id)
-    config = TriggerConfig.model_validate(row.trigger or {})
+    config = config_of(row, gate)
     payload = _payload(wanted)
-    verdict = await _verdict(unit, row, config, payload, vault)
+    verdict = await _verdict(unit, row, config, payload, gate)
     tried = [test(condition, payload) for condition in config.filter]
     passes = all(one.holds for one in tried)
     key = dedup_key(config, payload, new_id())
@@ -93,17 +93,12 @@ def _payload(wanted: TryIn) -> Payload:
 
 
 async def _verdict(
-    unit: Unit, row: Task, config: TriggerConfig, payload: Payload, vault: Vault
+    unit: Unit, row: Task, config: TriggerConfig, payload: Payload, gate: Gate
 ) -> Literal["valid", "invalid", "unsigned"]:
-    secrets = await unit.inbound.secrets(row.id)
-    if not secrets:
-        return "unsigned" if config.scheme in ("none", "standard") else "invalid"
-    keys: list[bytes] = []
-    for one in secrets:
-        try:
-            keys.append(key_of(config.scheme, vault.open(one.sealed, *place(row.workspace_id, one.id)).decode()))
-        except (SealBroken, ValueError):
-            continue
+    secrets = [(one.id, one.sealed) for one in await unit.inbound.secrets(row.id)]
+    if takes_unsigned(config, secrets, gate):
+        return "unsigned"
+    keys = keys_of(row, config, secrets, gate)
     now = (await unit.inbound.now()).timestamp()
     return "valid" if verify(config, keys, payload.headers, payload.body, now).holds else "invalid"
 

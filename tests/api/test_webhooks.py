@@ -192,12 +192,28 @@ async def test_in_production_there_always_is_a_secret(production: FastAPI) -> No
             "/tasks", json={"task_type": "triggered", "prompt": "x", "trigger_config": {"scheme": "none"}}
         )
         assert refused.status_code == 422
+        tried = await client.post(f"/tasks/{task['id']}/webhook/test", json={"body": {}})
+        assert (tried.json()["verdict"], tried.json()["would_run"]) == ("invalid", False)
     async with outside(production) as sender:
         assert (await send(sender, task)).status_code == 401
         signed = standard(b"{}", at=now(), secret=task["webhook_secret"])
         assert (await send(sender, task, **signed)).status_code == 202
     async with outside(production, "localhost", "127.0.0.1") as near:
         assert (await send(near, task)).status_code == 401
+
+
+async def test_the_operator_decides_how_old_a_signature_may_be_unless_the_task_does(
+    database_url: str, redis_url: str, tmp_path: Path
+) -> None:
+    app = create_app(test_settings(database_url, redis_url, tmp_path, SIXLANE_WEBHOOK_TOLERANCE_SECONDS="20"))
+    async with app.router.lifespan_context(app):
+        near = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=near, base_url="http://localhost") as client:
+            short = await make(client, scheme="standard", secret=SECRET)
+            long = await make(client, scheme="standard", secret=SECRET, tolerance_seconds=600)
+            for task, off, status in ((short, 10, 202), (short, 40, 401), (long, 400, 202), (long, 700, 401)):
+                signed = standard(b"{}", at=now() - off, event=f"e{off}")
+                assert (await send(client, task, **signed)).status_code == status, off
 
 
 CONTENT_TYPES = [
