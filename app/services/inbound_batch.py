@@ -75,7 +75,8 @@ async def write(unit: Across, judged: Sequence[Judged]) -> list[Answer]:
     standing = await unit.triggers.standing(list({one.task_id for one in judged}))
     current = [one for one in judged if _stands(one, standing.get(one.task_id))]
     refused = await _over_limit(unit, current)
-    wanted = [one for one in current if one.key not in refused]
+    # In one order everywhere: two processes that take the same repeated events in never wait for each other.
+    wanted = sorted((one for one in current if one.key not in refused), key=lambda one: one.key)
     answers: dict[UUID, Answer] = {one.event["id"]: refused.get(one.key) for one in current}
     if wanted:
         new = await unit.triggers.add([one.event for one in wanted])
