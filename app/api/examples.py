@@ -96,6 +96,7 @@ TASK: dict[str, Any] = {
     "context_data": {},
     "notification_config": {"channels": ["email"], "email_address": "user@example.com"},
     "targets": [],
+    "grants": {"send_to": [], "label_mail": False},
     "limits": {},
     "model": None,
     "user_id": "owner",

@@ -36,6 +36,8 @@ class Approval:
     step: int
     arguments: dict[str, Any]
     arguments_hash: str
+    reason: str | None
+    taint: list[str]
     decision: Decision | None
     decided_arguments: dict[str, Any] | None
     note: str | None
@@ -66,6 +68,8 @@ class ApprovalOut(Outbound):
     tool_call_id: str
     arguments: dict[str, Any]
     arguments_hash: str
+    reason: str | None = Field(examples=[None], description="Why a person is asked.")
+    taint: list[str] = Field(examples=[[]], description="Whose text had entered the run when it asked.")
     decision: Decision | None
     decided_arguments: dict[str, Any] | None
     note: str | None

@@ -27,6 +27,8 @@ class Conversation:
     title: str | None
     context_data: dict[str, Any]
     targets: list[dict[str, Any]]
+    grants: dict[str, Any]
+    taint: list[str]
     head_id: UUID | None
     revision: UUID | None
     usage: dict[str, Any]

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from pydantic import Field, StringConstraints
 
+from app.models.grants import GrantsIn
 from app.models.notification import NotificationConfig
 from app.models.run import LimitsIn, RunStatus, Usage
 from app.models.schedule import ScheduleIn
@@ -46,6 +47,7 @@ class Task:
     context_data: dict[str, Any]
     notification_config: dict[str, Any]
     targets: list[dict[str, Any]]
+    grants: dict[str, Any]
     limits: dict[str, Any]
     model: str | None
     schedule: dict[str, Any] | None
@@ -75,7 +77,8 @@ class DependsOn(Inbound):
 
 
 class TaskCreate(Inbound):
-    """A new task. `targets` are the addresses that its agent may post to.
+    """A new task. `targets` are the addresses that its agent may post to, `grants` what it may do
+    with nobody present.
 
     A delegation starts at once, or after the task that it `depends_on`. `scheduled` needs a `schedule`, or a
     `schedule_expression` in crontab form (UTC). `triggered` takes a `trigger_config`.
@@ -88,6 +91,7 @@ class TaskCreate(Inbound):
     context_data: JsonObject = Field(default_factory=dict[str, Any])
     notification_config: NotificationConfig = Field(default_factory=NotificationConfig)
     targets: Targets = Field(default_factory=list[TargetIn])
+    grants: GrantsIn = Field(default_factory=GrantsIn)
     limits: LimitsIn | None = Field(default=None, examples=[None])
     model: ModelName | None = Field(default=None, examples=[None])
     user_id: ExternalUserId | None = Field(default=None, examples=[None])
@@ -105,6 +109,7 @@ class TaskPatch(Inbound):
     context_data: JsonObject | None = None
     notification_config: NotificationConfig | None = None
     targets: Targets | None = None
+    grants: GrantsIn | None = None
     limits: LimitsIn | None = Field(default=None, examples=[None])
     model: ModelName | None = Field(default=None, examples=[None])
     schedule_expression: CronText | None = Field(default=None, examples=[None])
@@ -129,6 +134,7 @@ class TaskOut(Outbound):
     context_data: dict[str, Any]
     notification_config: dict[str, Any]
     targets: list[dict[str, Any]]
+    grants: dict[str, Any]
     limits: dict[str, Any]
     model: str | None
     user_id: str = Field(examples=["owner"])

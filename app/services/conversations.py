@@ -71,6 +71,9 @@ async def change(unit: Unit, principal: Principal, conversation_id: UUID, wanted
     return _seen(principal, await unit.conversations.change(row.id, values))
 
 
+_COPIED = ("user_id", "pattern", "agent", "context_data", "targets", "grants", "taint")
+
+
 async def fork(
     unit: Unit, principal: Principal, conversation_id: UUID, wanted: ForkIn, *, once: Once | None
 ) -> Created:
@@ -87,7 +90,7 @@ async def fork(
     known = {entry.id for entry in await log.entries(source.id)}
     if wanted.at is not None and wanted.at not in known:
         raise NotFound("There is no such message in this conversation.", code="message_not_found")
-    kept = {name: getattr(source, name) for name in ("user_id", "pattern", "agent", "context_data", "targets")}
+    kept = {name: getattr(source, name) for name in _COPIED}
     row = await unit.conversations.add({**kept, "id": fork_id, "title": wanted.title or source.title})
     if source.revision is not None:
         await _share_log(unit, source.id, fork_id, wanted.at)

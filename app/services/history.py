@@ -41,6 +41,7 @@ class History:
     stored: bool
     context_data: dict[str, Any]
     targets: list[dict[str, Any]]
+    grants: dict[str, Any]
 
 
 def read(opened: OpenConversation) -> History:
@@ -48,18 +49,19 @@ def read(opened: OpenConversation) -> History:
     row = opened.row
     if row.revision is None:
         record = ConversationRecord(conversation_id=str(row.id), head_id=None, scope=str(row.workspace_id))
-        return History(record, [], False, row.context_data, row.targets)
+        return History(record, [], False, row.context_data, row.targets, row.grants)
     messages = _as_sent(read_messages(opened.messages, opened.formats)) if opened.messages is not None else []
-    return History(record_of(row.workspace_id, str(row.id), row), messages, True, row.context_data, row.targets)
+    record = record_of(row.workspace_id, str(row.id), row)
+    return History(record, messages, True, row.context_data, row.targets, row.grants)
 
 
 async def load(unit: Unit, run: Run) -> History:
-    """The conversation's record, messages, context and targets, in one statement."""
+    """The conversation's record, messages, context, targets and grants, in one statement."""
     log = ConversationLog(unit.connection, unit.workspace_id, run_id=run.id)
     conversation = await log.load(str(run.conversation_id))
     if conversation is None or log.record is None:
-        return History(empty_record(run), [], False, log.context_data, log.targets)
-    return History(log.record, _as_sent(conversation.messages), True, log.context_data, log.targets)
+        return History(empty_record(run), [], False, log.context_data, log.targets, log.grants)
+    return History(log.record, _as_sent(conversation.messages), True, log.context_data, log.targets, log.grants)
 
 
 def _as_sent(messages: list[ModelMessage]) -> list[ModelMessage]:

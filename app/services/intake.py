@@ -115,7 +115,7 @@ def _birth(order: Order, conversation: Conversation) -> dict[str, Any]:
         "trigger": order.trigger,
         "input": {"prompt": order.prompt},
         "limits": order.limits,
-        "taint": parent.taint if parent else [],
+        "taint": sorted({*conversation.taint, *(parent.taint if parent else ())}),
         "streamed": order.streamed,
         "created_by": order.created_by,
     }
@@ -236,6 +236,7 @@ async def _end(unit: Unit, run: Run, reason: str, detail: str, *, release: bool 
         from app.services.history import settle
 
         await settle(unit, run)
+        await unit.conversations.stain(run.conversation_id, run.taint)
     error = {"code": reason, "detail": detail}
     await unit.runs.record_result(run.id, text=None, data=None, error=error)
     await append_events(unit, ended, [("run.cancelled", {"status_reason": reason, "detail": detail})])

@@ -63,6 +63,7 @@ def _birth(launch: Launch) -> Birth:
         "title": task.title,
         "context_data": task.context_data,
         "targets": task.targets,
+        "grants": task.grants,
     }
     return Birth(conversation, _run(launch, conversation_id), EventBatch.of([queued]))
 

@@ -33,6 +33,7 @@ class Leaver(Protocol):
     messages: list[ModelMessage]
     record: ConversationRecord
     result: RunResult | None
+    tainted: set[str]
 
     @property
     def revision(self) -> UUID | None:
@@ -188,6 +189,8 @@ async def _move(leaver: Leaver, unit: Unit, ending: Ending, /, **values: Any) ->
     )
     if run is None:
         raise LeaseLost
+    # What others wrote stays in the log: the conversation's next runs begin with it.
+    await unit.conversations.stain(run.conversation_id, sorted(leaver.tainted))
     return run
 
 

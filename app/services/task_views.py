@@ -34,10 +34,19 @@ async def show(unit: Unit, rows: list[Task], base_url: str) -> list[TaskOut]:
 
 def _saved(row: Task) -> dict[str, Any]:
     names = ("id", "agent", "title", "prompt", "context_data", "notification_config", "targets", "limits", "model")
-    times = ("runs_made", "failure_streak", "paused_at", "paused_by", "pause_reason", "created_at", "updated_at")
+    more = (
+        "grants",
+        "runs_made",
+        "failure_streak",
+        "paused_at",
+        "paused_by",
+        "pause_reason",
+        "created_at",
+        "updated_at",
+    )
     after = {"task_id": row.after_task_id, "on": row.after_on} if row.after_task_id else None
     return {
-        **{name: getattr(row, name) for name in (*names, *times)},
+        **{name: getattr(row, name) for name in (*names, *more)},
         "task_type": row.pattern,
         "trigger_config": row.trigger,
         "depends_on": after,

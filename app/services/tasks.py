@@ -75,6 +75,7 @@ async def _begin(unit: Unit, principal: Principal, task: Task, *, desk: Desk, tr
             "title": task.title,
             "context_data": task.context_data,
             "targets": task.targets,
+            "grants": task.grants,
         }
     )
     await definitions.store(unit, agent)

@@ -1,9 +1,11 @@
 """The tables of the ledger. Every tenant table has the key (workspace_id, id) and every reference is the pair."""
 
 from app.database.models.columns import metadata
+from app.database.models.connections import approval_links, connections, identities, mail_sends, oauth_states
 from app.database.models.conversations import agents, conversations, entries, notes
 from app.database.models.deliveries import deliveries, delivery_attempts
 from app.database.models.runs import approvals, run_events, run_results, runs, tool_calls
+from app.database.models.slack import slack_messages, slack_receipts, slack_threads
 from app.database.models.tasks import inbound_events, occurrences, tasks, webhook_secrets
 from app.database.models.tenants import api_keys, app_clock, idempotency_keys, processes, users, workspaces
 
@@ -11,20 +13,28 @@ __all__ = [
     "agents",
     "api_keys",
     "app_clock",
+    "approval_links",
     "approvals",
+    "connections",
     "conversations",
     "deliveries",
     "delivery_attempts",
     "entries",
     "idempotency_keys",
+    "identities",
     "inbound_events",
+    "mail_sends",
     "metadata",
     "notes",
+    "oauth_states",
     "occurrences",
     "processes",
     "run_events",
     "run_results",
     "runs",
+    "slack_messages",
+    "slack_receipts",
+    "slack_threads",
     "tasks",
     "tool_calls",
     "users",

@@ -40,6 +40,8 @@ conversations = Table(
     Column("title", Text),
     Column("context_data", JSONB, nullable=False, server_default=EMPTY),
     Column("targets", JSONB, nullable=False, server_default=NO_ROWS),
+    Column("grants", JSONB, nullable=False, server_default=EMPTY),
+    Column("taint", ARRAY(Text), nullable=False, server_default=text("'{}'")),
     uuid("head_id", nullable=True),
     uuid("revision", nullable=True),
     Column("usage", JSONB, nullable=False, server_default=EMPTY),

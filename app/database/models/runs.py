@@ -87,7 +87,9 @@ Index(
 Index(
     "ix_runs_unsettled",
     runs.c.completed_at,
-    postgresql_where=runs.c.task_id.is_not(None) & runs.c.completed_at.is_not(None) & runs.c.settled_at.is_(None),
+    postgresql_where=(runs.c.task_id.is_not(None) | (runs.c.trigger == "slack"))
+    & runs.c.completed_at.is_not(None)
+    & runs.c.settled_at.is_(None),
 )
 Index("ix_runs_conversation", runs.c.workspace_id, runs.c.conversation_id, runs.c.id)
 Index("ix_runs_task", runs.c.workspace_id, runs.c.task_id, runs.c.id, postgresql_where=runs.c.task_id.is_not(None))
@@ -154,6 +156,8 @@ approvals = Table(
     Column("step", Integer, nullable=False),
     Column("arguments", JSONB, nullable=False),
     Column("arguments_hash", Text, nullable=False),
+    Column("reason", Text),
+    Column("taint", ARRAY(Text), nullable=False, server_default=text("'{}'")),
     Column("decision", Text),
     Column("decided_arguments", JSONB(none_as_null=True)),
     Column("note", Text),

@@ -28,6 +28,7 @@ tasks = Table(
     Column("context_data", JSONB, nullable=False, server_default=EMPTY),
     Column("notification_config", JSONB, nullable=False, server_default=EMPTY),
     Column("targets", JSONB, nullable=False, server_default=NO_ROWS),
+    Column("grants", JSONB, nullable=False, server_default=EMPTY),
     Column("limits", JSONB, nullable=False, server_default=EMPTY),
     Column("model", Text),
     Column("schedule", JSONB(none_as_null=True)),

@@ -1,9 +1,10 @@
 """Conversations of one workspace: what is known of each besides its log."""
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import and_, func, insert, select, update
+from sqlalchemy import ARRAY, Text, and_, bindparam, func, insert, select, text, update
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -13,6 +14,12 @@ from app.database.usage import usage_by
 from app.models.conversation import Conversation
 
 COLUMNS = columns_of(conversations, Conversation)
+_STAIN = text(
+    """
+UPDATE conversations SET taint = ARRAY(SELECT DISTINCT one FROM unnest(taint || :taint) AS one ORDER BY one)
+ WHERE workspace_id = :workspace_id AND id = :id AND NOT taint @> :taint
+"""
+).bindparams(bindparam("taint", type_=ARRAY(Text)))
 
 
 class ConversationStore:
@@ -64,6 +71,13 @@ class ConversationStore:
         )
         found = (await self._connection.execute(statement)).one_or_none()
         return Conversation(*found) if found else None
+
+    async def stain(self, conversation_id: UUID, taint: Sequence[str]) -> None:
+        """Add to what others have written into the conversation; never taken back."""
+        if not taint:
+            return
+        values = {"workspace_id": self._workspace_id, "id": conversation_id, "taint": list(taint)}
+        await self._connection.execute(_STAIN, values)
 
     async def page(
         self, *, limit: int, after: UUID | None = None, user_id: UUID | None = None, pattern: str | None = None

@@ -9,14 +9,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 _ENDED = text(
     """
 SELECT workspace_id, id FROM runs
- WHERE task_id IS NOT NULL AND completed_at IS NOT NULL AND settled_at IS NULL
+ WHERE (task_id IS NOT NULL OR trigger = 'slack') AND completed_at IS NOT NULL AND settled_at IS NULL
  ORDER BY completed_at LIMIT :batch
 """
 )
 _TAKE = text(
     """
 SELECT t.id FROM tasks t JOIN runs r ON r.workspace_id = t.workspace_id AND r.task_id = t.id
- WHERE r.workspace_id = :workspace_id AND r.id = :run_id AND r.settled_at IS NULL AND r.completed_at IS NOT NULL
+ WHERE r.workspace_id = :workspace_id AND r.id = :run_id AND r.settled_at IS NULL
    FOR UPDATE OF t
 """
 )
@@ -30,7 +30,8 @@ _WAITING = text(
     """
 SELECT DISTINCT a.workspace_id, a.run_id FROM approvals a
   JOIN runs r ON r.workspace_id = a.workspace_id AND r.id = a.run_id
- WHERE a.status = 'pending' AND a.announced_at IS NULL AND r.task_id IS NOT NULL AND r.status = 'waiting'
+ WHERE a.status = 'pending' AND a.announced_at IS NULL AND (r.task_id IS NOT NULL OR r.trigger = 'slack')
+   AND r.status = 'waiting'
  LIMIT :batch
 """
 )
@@ -67,8 +68,7 @@ class SettlingStore:
     async def take(self, one: Unsettled) -> bool:
         """Lock the run's task and mark the run; False when another process was first."""
         values: dict[str, Any] = one._asdict()
-        if (await self._connection.execute(_TAKE, values)).one_or_none() is None:
-            return False
+        await self._connection.execute(_TAKE, values)
         return (await self._connection.execute(_SETTLE, values)).rowcount == 1
 
     async def announce(self, one: Unsettled) -> list[UUID]:

@@ -127,7 +127,8 @@ WITH clock AS MATERIALIZED (
     RETURNING r.completed_at, r.cancel_requested_at
 ), logged AS (
     UPDATE conversations c
-       SET head_id = :head_id, revision = :revision, usage = :usage, deferred = NULL, updated_at = ended.completed_at
+       SET head_id = :head_id, revision = :revision, usage = :usage, taint = :taint, deferred = NULL,
+           updated_at = ended.completed_at
       FROM ended
      WHERE c.workspace_id = :workspace_id AND c.id = :conversation_id AND c.revision IS NOT DISTINCT FROM :expected
     RETURNING c.updated_at
