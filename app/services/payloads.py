@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
+from urllib.parse import unquote_to_bytes
 from uuid import UUID
 
 import pydantic_core
@@ -21,6 +22,7 @@ _VARIABLE_CHARACTERS = 500
 _KEY_CHARACTERS = 200
 _KEPT_HEADERS = 50
 _KEPT_CHARACTERS = 1000
+_FORM = b"payload="
 _VARIABLE = re.compile(r"\{\{[ ]?([A-Za-z_][A-Za-z0-9_]{0,63})[ ]?\}\}")
 _MARK = re.compile(r"<(?=[\s/]*webhook_payload)", re.IGNORECASE)
 _SPACE = re.compile(r"[\s\x00-\x1f\x7f\u2028\u2029]+")
@@ -49,9 +51,15 @@ class Payload:
 
     @cached_property
     def data(self) -> Any:
-        """The body as JSON, or its text when it is none. The content type is not asked: senders get it wrong."""
+        """The body as JSON, or its text when it is none. The content type is not asked: senders get it wrong.
+
+        GitHub's and Slack's forms have one field, `payload`, that holds the JSON.
+        """
+        body = self.body
+        if body.startswith(_FORM):
+            body = unquote_to_bytes(body.removeprefix(_FORM).replace(b"+", b" "))
         try:
-            return clean(pydantic_core.from_json(self.body, allow_inf_nan=False))
+            return clean(pydantic_core.from_json(body, allow_inf_nan=False))
         except ValueError:
             return self.text
 

@@ -87,6 +87,14 @@ def test_all_conditions_must_hold_and_none_holds_for_what_is_no_json() -> None:
         assert filtered(config(filter=[{"path": "$.action", "exists": True}]), payload(body))
 
 
+def test_a_form_with_one_payload_is_read_as_its_json() -> None:
+    form = payload(b"payload=%7B%22action%22%3A+%22opened%22%2C%22t%22%3A%22a%2Bb%22%7D")
+    assert form.data == {"action": "opened", "t": "a+b"}
+    assert form.text.startswith("payload=%7B")
+    for body in (b"payload=", b"payload=%", b"payload=%7B&x=1", b"payload=%ff"):
+        assert payload(body).data == payload(body).text
+
+
 LITERAL = (
     "{{7*7}} {{ {0.__class__} }} ${x} {0.__class__} {% raw %} {{unknown}} {{__class__}} %(action)s {action} #{1+1}"
 )
@@ -207,7 +215,12 @@ def test_what_is_stored_is_read_as_it_was_and_without_the_secret() -> None:
 
 
 def test_where_a_secret_is_needed() -> None:
-    asks: list[dict[str, Any]] = [{"scheme": "standard"}, {"scheme": "bearer"}, {"secret": "x" * 24}, {"scheme": "hmac", "hmac": {}}]
+    asks: list[dict[str, Any]] = [
+        {"scheme": "standard"},
+        {"scheme": "bearer"},
+        {"secret": "x" * 24},
+        {"scheme": "hmac", "hmac": {}},
+    ]
     quiet: list[dict[str, Any]] = [{}, {"scheme": "none"}, {"filter": []}]
     for fields in (*quiet, *asks):
         assert needs_secret(config(**fields), production=True)
