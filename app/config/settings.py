@@ -27,6 +27,7 @@ CommaList = Annotated[tuple[str, ...], BeforeValidator(_split)]
 Networks = Annotated[CommaList, AfterValidator(_networks)]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 Count = Annotated[int, Field(ge=1, le=100_000)]
+Address = Annotated[str, Field(pattern=r"^https?://[^/\s]+")]
 Rate = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,6}/(second|minute|hour|day)$")]
 Cap = Annotated[int, Field(ge=0, le=100_000)]
 
@@ -139,14 +140,36 @@ class MailSettings(Group):
     tls_ca_file: Path | None = Field(default=None, alias="SMTP_TLS_CA_FILE")
 
 
+class GoogleSettings(Group):
+    """The OAuth client that people connect their Google accounts with, and where Google is."""
+
+    client_id: str | None = Field(default=None, alias="GOOGLE_CLIENT_ID")
+    client_secret: SecretStr | None = Field(default=None, alias="GOOGLE_CLIENT_SECRET")
+    redirect_uri: Address | None = Field(default=None, alias="GOOGLE_REDIRECT_URI")
+    authorize_url: Address = Field(
+        default="https://accounts.google.com/o/oauth2/v2/auth", alias="GOOGLE_OAUTH_AUTHORIZE_URL"
+    )
+    token_url: Address = Field(default="https://oauth2.googleapis.com/token", alias="GOOGLE_OAUTH_TOKEN_URL")
+    revoke_url: Address = Field(default="https://oauth2.googleapis.com/revoke", alias="GOOGLE_OAUTH_REVOKE_URL")
+    userinfo_url: Address = Field(
+        default="https://openidconnect.googleapis.com/v1/userinfo", alias="GOOGLE_OAUTH_USERINFO_URL"
+    )
+    certs_url: Address = Field(default="https://www.googleapis.com/oauth2/v1/certs", alias="GOOGLE_OAUTH_CERTS_URL")
+    gmail_base_url: Address = Field(default="https://gmail.googleapis.com", alias="GMAIL_API_BASE_URL")
+
+
 class SlackSettings(Group):
-    """Slack: the default incoming webhook, the bot's token, and where Slack's API is."""
+    """Slack: the default incoming webhook, the app's secrets, who answers there, and where Slack's API is."""
 
     webhook_url: SecretStr | None = Field(default=None, alias="SLACK_WEBHOOK_URL")
     bot_token: SecretStr | None = Field(default=None, alias="SLACK_BOT_TOKEN")
-    api_base_url: str = Field(
-        default="https://slack.com/api/", alias="SLACK_API_BASE_URL", pattern=r"^https?://[^/\s]+"
-    )
+    signing_secret: SecretStr | None = Field(default=None, alias="SLACK_SIGNING_SECRET")
+    app_token: SecretStr | None = Field(default=None, alias="SLACK_APP_TOKEN")
+    client_id: str | None = Field(default=None, alias="SLACK_CLIENT_ID")
+    client_secret: SecretStr | None = Field(default=None, alias="SLACK_CLIENT_SECRET")
+    authorize_url: Address = Field(default="https://slack.com/oauth/v2/authorize", alias="SLACK_OAUTH_AUTHORIZE_URL")
+    api_base_url: Address = Field(default="https://slack.com/api/", alias="SLACK_API_BASE_URL")
+    agent: str = Field(default="assistant", alias="SLACK_AGENT", max_length=100)
 
 
 class DeliverySettings(Group):
@@ -213,6 +236,7 @@ class Settings(BaseSettings):
     schedules: ScheduleSettings = Field(default_factory=ScheduleSettings)
     webhooks: WebhookSettings = Field(default_factory=WebhookSettings)
     mail: MailSettings = Field(default_factory=MailSettings)
+    google: GoogleSettings = Field(default_factory=GoogleSettings)
     slack: SlackSettings = Field(default_factory=SlackSettings)
     deliveries: DeliverySettings = Field(default_factory=DeliverySettings)
     rates: RateSettings = Field(default_factory=RateSettings)

@@ -6,16 +6,20 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.database.stores.agents import AgentStore
+from app.database.stores.approval_links import ApprovalLinkStore
 from app.database.stores.approvals import ApprovalStore
 from app.database.stores.births import BirthStore
+from app.database.stores.connections import ConnectionStore
 from app.database.stores.conversations import ConversationStore
 from app.database.stores.deliveries import DeliveryStore
 from app.database.stores.directory import DirectoryStore
 from app.database.stores.events import EventStore
 from app.database.stores.idempotency import IdempotencyStore
+from app.database.stores.identities import IdentityStore
 from app.database.stores.inbound import InboundStore
 from app.database.stores.journal import JournalStore
 from app.database.stores.keys import KeyStore
+from app.database.stores.mail_sends import MailSendStore
 from app.database.stores.notes import NoteStore
 from app.database.stores.occurrences import OccurrenceStore
 from app.database.stores.outbox import OutboxStore
@@ -23,6 +27,7 @@ from app.database.stores.processes import ProcessStore
 from app.database.stores.queue import QueueStore
 from app.database.stores.runs import RunStore
 from app.database.stores.settling import SettlingStore
+from app.database.stores.slack import SlackStore
 from app.database.stores.tasks import TaskStore
 from app.database.stores.timetable import TimetableStore
 from app.database.stores.triggers import TriggerStore
@@ -114,6 +119,26 @@ class Unit:
     @cached_property
     def settling(self) -> SettlingStore:
         return SettlingStore(self.connection)
+
+    @cached_property
+    def connections(self) -> ConnectionStore:
+        return ConnectionStore(self.connection, self.workspace_id)
+
+    @cached_property
+    def identities(self) -> IdentityStore:
+        return IdentityStore(self.connection, self.workspace_id)
+
+    @cached_property
+    def mail_sends(self) -> MailSendStore:
+        return MailSendStore(self.connection, self.workspace_id)
+
+    @cached_property
+    def approval_links(self) -> ApprovalLinkStore:
+        return ApprovalLinkStore(self.connection, self.workspace_id)
+
+    @cached_property
+    def slack(self) -> SlackStore:
+        return SlackStore(self.connection, self.workspace_id)
 
 
 class Across:

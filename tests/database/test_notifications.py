@@ -44,6 +44,8 @@ def approval_of(run: Run, **more: Any) -> Approval:
         "step": 1,
         "arguments": {"target": "crm"},
         "arguments_hash": "x",
+        "reason": None,
+        "taint": [],
         "decision": None,
         "decided_arguments": None,
         "note": None,

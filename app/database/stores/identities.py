@@ -1,0 +1,13 @@
+"""Who people of one workspace are at outside services."""
+
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+
+class IdentityStore:
+    """Queries over one workspace."""
+
+    def __init__(self, connection: AsyncConnection, workspace_id: UUID) -> None:
+        self._connection = connection
+        self._workspace_id = workspace_id
