@@ -21,5 +21,6 @@ def history(length: int) -> list[ModelMessage]:
         made.append(answer if place % 2 else prompt)
     return made
 
+
 HOOK_SECRET = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 """What the benchmark's webhooks are signed with."""

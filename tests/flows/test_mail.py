@@ -214,5 +214,5 @@ async def test_the_task_s_own_words_are_filled_in_once_and_never_executed(room: 
     await room.deliver()
     (mail,) = mails.mails
     assert mail["Subject"] == "completed {{7*7}} ${x}"
-    body = base64.b64decode(next(mail.iter_parts()).get_payload()).decode()
+    body = base64.b64decode(str(next(mail.iter_parts()).get_payload())).decode()
     assert body.strip() == "see {{url}} {0.__class__} {{nobody}} {% raw %} {{result}}"

@@ -9,7 +9,7 @@ import pytest
 from support.loopback import Loopback, bind
 
 from app.models.run import Run
-from app.services import conversations, tasks
+from app.services import conversations, task_views, tasks
 from app.services.chat import Turn
 from tests.flows.conftest import Desk, OpenDesk
 
@@ -167,7 +167,7 @@ async def conversation_cost(desk: Desk, run: Run) -> Decimal | None:
 async def task_cost(desk: Desk, run: Run) -> Decimal | None:
     assert run.task_id is not None
     async with desk.runtime.database.begin(desk.owner.workspace_id) as unit:
-        (shown,) = await tasks.show(unit, [await tasks.get(unit, desk.owner, run.task_id)])
+        (shown,) = await task_views.show(unit, [await tasks.get(unit, desk.owner, run.task_id)], "http://localhost")
     return shown.usage.cost_usd
 
 

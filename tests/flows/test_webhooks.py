@@ -173,7 +173,7 @@ async def test_no_headers_and_no_body_break_the_door(settings: Settings) -> None
             st.dictionaries(st.sampled_from(_headers), _values, max_size=5),
             st.binary(max_size=200),
         )
-        @hypothesis_settings(max_examples=150, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+        @hypothesis_settings(max_examples=150, deadline=None, database=None, suppress_health_check=[*HealthCheck])
         def once(task_id: str, headers: dict[str, str], body: bytes) -> None:
             headers.pop("host", None)
             lines = [f"{name}: {value}" for name, value in headers.items()]

@@ -100,7 +100,7 @@ class MailRoom:
         if answer is None or answer.startswith("250"):
             self.taken.append(envelope)
         if answer is None:
-            assert server.transport is not None
+            assert isinstance(server.transport, asyncio.WriteTransport)
             server.transport.abort()
             return "250 never heard"
         return answer
