@@ -68,6 +68,8 @@ APPROVAL: dict[str, Any] = {
     "tool_call_id": "call_1",
     "arguments": {"target": "crm", "body": {"note": "Called back"}},
     "arguments_hash": "5f2b…",
+    "reason": "A person is asked before anything is posted.",
+    "taint": [],
     "decision": None,
     "decided_arguments": None,
     "note": None,
