@@ -55,6 +55,7 @@ def upgrade() -> None:
     sa.Column('sealed_access', sa.LargeBinary(), nullable=True),
     sa.Column('access_expires_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('version', sa.Integer(), server_default=sa.text('0'), nullable=False),
+    sa.Column('refreshing_until', sa.DateTime(timezone=True), nullable=True),
     sa.Column('created_at', sa.DateTime(timezone=True), server_default=sa.text('app_now()'), nullable=False),
     sa.Column('updated_at', sa.DateTime(timezone=True), server_default=sa.text('app_now()'), nullable=False),
     sa.ForeignKeyConstraint(['workspace_id', 'user_id'], ['users.workspace_id', 'users.id'], name=op.f('fk_connections_workspace_id_user_id'), ondelete='CASCADE'),

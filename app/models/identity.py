@@ -21,6 +21,7 @@ SCOPES = (
     "runs:cancel",
     "approvals:read",
     "approvals:decide",
+    "connections:manage",
     "keys:manage",
     "users:act_as",
 )
@@ -95,13 +96,14 @@ Scope = Literal[
     "runs:cancel",
     "approvals:read",
     "approvals:decide",
+    "connections:manage",
     "keys:manage",
     "users:act_as",
 ]
 
 
 class KeyCreate(Inbound):
-    """A new API key. Without `scopes` it gets what its maker holds, but not `keys:manage` and `users:act_as`.
+    """A new API key. Without `scopes` it gets what its maker holds, but neither a `…:manage` nor `users:act_as`.
 
     With `user_id` the key stands for that person and for nobody else.
     """

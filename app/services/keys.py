@@ -20,7 +20,7 @@ from app.services import users
 from app.services.idempotency import Once, earlier, settle
 
 PREFIX = "sl"
-ORDINARY_SCOPES = tuple(scope for scope in SCOPES if scope not in ("keys:manage", "users:act_as"))
+ORDINARY_SCOPES = tuple(scope for scope in SCOPES if scope != "users:act_as" and not scope.endswith(":manage"))
 CACHE_SECONDS = 4.0
 """How long a checked key is believed; a revocation bites everywhere within this and a request."""
 _CACHE_SIZE = 10_000

@@ -32,6 +32,7 @@ connections = Table(
     Column("sealed_access", LargeBinary),
     at("access_expires_at"),
     Column("version", Integer, nullable=False, server_default=text("0")),
+    at("refreshing_until"),
     at("created_at", nullable=False, default=True),
     at("updated_at", nullable=False, default=True),
     PrimaryKeyConstraint("workspace_id", "id"),
