@@ -3,13 +3,51 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 from uuid import UUID
 
 from app.integrations.http import OutboundResponse
 
+if TYPE_CHECKING:
+    from app.agents.mail import MailBox
+
 Policy = Literal["allow", "ask", "deny"]
 """Whether a tool call starts at once, waits for a person, or never starts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grants:
+    """What a person allowed beforehand: addresses that mail may go to, and whether mail may be labelled."""
+
+    send_to: frozenset[str] = frozenset()
+    label_mail: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TaskProposal:
+    """A scheduled task that an agent would like to be made for the run's user.
+
+    `schedule` is in the form of the API (`cron`, `every` or `at`, and a `timezone`). `notify` names a channel; where
+    it leads is what the person has set up, never what a model says.
+    """
+
+    title: str
+    prompt: str
+    schedule: Mapping[str, Any]
+    notify: Literal["email", "slack", "none"] = "none"
+    agent: str | None = None
+
+
+class TaskPlanner(Protocol):
+    """Makes the tasks that agents propose, once a person has agreed."""
+
+    async def check(self, proposal: TaskProposal) -> str:
+        """In words, when the task would run and whom it would tell. Raises InvalidInput for what cannot be made."""
+        ...
+
+    async def create(self, proposal: TaskProposal, key: str) -> Mapping[str, Any]:
+        """Make the task and describe it; the same key gives the task that was made with it."""
+        ...
 
 
 class NoteStore(Protocol):
@@ -73,6 +111,8 @@ class AgentContext:
 
     `effect_key` turns a tool call's id into a key that stays the same over all attempts of that call. `taint` is
     live: what has entered the run's context from outside so far, by source. `prompt` is what the person asked.
+    `trigger` says what began the run, `present` whether a person is there to be asked. `mail` is the mailbox of the
+    run's user; None where the process has none to give.
     """
 
     run_id: UUID
@@ -89,6 +129,11 @@ class AgentContext:
     targets: tuple[Target, ...] = ()
     taint: set[str] = field(default_factory=set[str])
     prompt: str = ""
+    trigger: str = "message"
+    present: bool = False
+    grants: Grants = Grants()
+    mail: "MailBox | None" = None
+    planner: TaskPlanner | None = None
 
     def target(self, name: str) -> Target | None:
         """The target of that name, if the run has one."""

@@ -1,10 +1,10 @@
 """Conducting one attempt: from the run's row to the agent loop, and from whatever ends the loop to an ending."""
 
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from random import uniform
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pydantic_core
 import structlog
@@ -22,7 +22,7 @@ from pydantic_ai.run import AgentRunResult
 from pydantic_ai.tools import DeferredToolRequests, DeferredToolResults, ToolApproved, ToolDenied
 from pydantic_ai.usage import UsageLimits
 
-from app.agents.context import AgentContext, Outbound, Target
+from app.agents.context import AgentContext, Grants, Outbound, Target, TaskPlanner
 from app.agents.llm import ModelSource, Permanent, classify
 from app.agents.registry import AgentRegistry
 from app.agents.text import clean
@@ -35,6 +35,9 @@ from app.services.ending import Ending
 from app.services.history import step_of
 from app.services.journal import Journal
 from app.services.notes import Notes
+
+if TYPE_CHECKING:
+    from app.agents.mail import MailBox
 
 log = structlog.get_logger(__name__)
 
@@ -50,6 +53,8 @@ class Workshop:
     registry: AgentRegistry
     models: ModelSource
     outbound: Outbound
+    mail: Callable[[Run], "MailBox"] | None = None
+    planner: Callable[[Run], TaskPlanner] | None = None
 
 
 class Conduct:
@@ -146,6 +151,11 @@ class Conduct:
             targets=tuple(Target(**target) for target in history.targets),
             taint=self._attempt.tainted,
             prompt=run.input.get("prompt") or "",
+            trigger=run.trigger,
+            present=self._workshop.registry.pattern(run.pattern).lane == "interactive",
+            grants=_grants(history.grants),
+            mail=self._workshop.mail(run) if self._workshop.mail else None,
+            planner=self._workshop.planner(run) if self._workshop.planner else None,
         )
 
     def _decisions(self) -> DeferredToolResults | None:
@@ -233,6 +243,10 @@ class Conduct:
             if isinstance(message, ModelResponse) and (message.run_id or "").startswith(own) and message.text:
                 return message.text
         return None
+
+
+def _grants(stored: Mapping[str, Any]) -> Grants:
+    return Grants(frozenset(stored.get("send_to", ())), bool(stored.get("label_mail")))
 
 
 def backoff(run: Run, retry_after: float | None) -> float:

@@ -39,6 +39,7 @@ def agent_context(
     notes: MemoryNotes | None = None,
     prompt: str = "",
     taint: set[str] | None = None,
+    **more: Any,
 ) -> AgentContext:
     """A context at noon, with an own guard and notes in memory."""
     run_id = uuid4()
@@ -56,4 +57,5 @@ def agent_context(
         targets=targets,
         taint=taint if taint is not None else set(),
         prompt=prompt,
+        **more,
     )
