@@ -1,21 +1,45 @@
-"""Runs that are born together, each in a conversation of its own: a handful of statements however many they are."""
+"""Runs that are born together, each in a conversation of its own: one statement however many they are."""
 
 from collections.abc import Sequence
-from typing import Any
 
-from sqlalchemy import Text, bindparam, cast, func, insert, update
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.database.models import conversations, run_events, runs, tasks
+from app.database.direct import dumps
 from app.models.turn import Birth
 
-_LAST_RUN = (
-    update(tasks)
-    .where(tasks.c.workspace_id == bindparam("of_workspace"), tasks.c.id == bindparam("of_task"))
-    .values(last_run_id=bindparam("run"), updated_at=func.app_now())
+_CONVERSATION = "workspace_id, id, user_id, pattern, agent, title, context_data, targets, grants"
+_RUN = (
+    "workspace_id, id, conversation_id, task_id, user_id, pattern, agent, agent_version, model, lane, status, "
+    "max_attempts, last_seq, parent_run_id, root_run_id, trigger, input, limits, taint, created_by"
 )
-_EVENT = insert(run_events).values(events=cast(bindparam("rows", type_=Text()), JSONB))
+_EVENT = "workspace_id, run_id, first_seq, last_seq, events"
+_BORN = text(
+    f"""
+WITH born AS MATERIALIZED (
+    SELECT {_RUN} FROM jsonb_populate_recordset(NULL::runs, CAST(CAST(:runs AS text) AS jsonb))
+), talks AS (
+    INSERT INTO conversations ({_CONVERSATION})
+    SELECT {_CONVERSATION}
+      FROM jsonb_populate_recordset(NULL::conversations, CAST(CAST(:conversations AS text) AS jsonb))
+), begun AS (
+    INSERT INTO runs ({_RUN}) SELECT {_RUN} FROM born
+), told AS (
+    INSERT INTO run_events ({_EVENT})
+    SELECT {_EVENT} FROM jsonb_populate_recordset(NULL::run_events, CAST(CAST(:events AS text) AS jsonb))
+), latest AS (
+    SELECT DISTINCT ON (workspace_id, task_id) workspace_id, task_id, id FROM born
+     ORDER BY workspace_id, task_id, id DESC
+), locked AS MATERIALIZED (
+    SELECT t.workspace_id, t.id, l.id AS run_id FROM latest l
+      JOIN tasks t ON t.workspace_id = l.workspace_id AND t.id = l.task_id
+     ORDER BY t.workspace_id, t.id FOR NO KEY UPDATE OF t
+)
+UPDATE tasks t SET last_run_id = l.run_id, updated_at = app_now()
+  FROM locked l WHERE t.workspace_id = l.workspace_id AND t.id = l.id
+"""
+)
+"""Tasks are locked in one order everywhere, so that two processes never wait for each other."""
 
 
 class BirthStore:
@@ -25,27 +49,20 @@ class BirthStore:
         self._connection = connection
 
     async def add(self, births: Sequence[Birth]) -> None:
-        """Insert conversations, their first runs and the runs' first events; note each run at its task."""
+        """Insert conversations, their first runs and the runs' first events; note the last run of each task there."""
         if not births:
             return
-        send = self._connection.execute
-        await send(insert(conversations), [one.conversation for one in births])
-        await send(insert(runs), [one.run for one in births])
-        await send(_EVENT, [_event(one) for one in births])
-        # In one order everywhere, so that two processes never wait for each other.
-        of_tasks = sorted({one.run["task_id"]: one for one in births}.values(), key=lambda one: one.run["task_id"])
-        of_run = [
-            {"of_workspace": one.run["workspace_id"], "of_task": one.run["task_id"], "run": one.run["id"]}
-            for one in of_tasks
-        ]
-        await send(_LAST_RUN, of_run)
+        values = {
+            "conversations": dumps([one.conversation for one in births]),
+            "runs": dumps([one.run for one in births]),
+            "events": f"[{','.join(_event(one) for one in births)}]",
+        }
+        await self._connection.execute(_BORN, values)
 
 
-def _event(birth: Birth) -> dict[str, Any]:
-    return {
-        "workspace_id": birth.run["workspace_id"],
-        "run_id": birth.run["id"],
-        "first_seq": birth.events.first_seq,
-        "last_seq": birth.events.last_seq,
-        "rows": birth.events.rows,
-    }
+def _event(birth: Birth) -> str:
+    # The events are JSON already; they are not taken apart again.
+    return (
+        f'{{"workspace_id":"{birth.run["workspace_id"]}","run_id":"{birth.run["id"]}",'
+        f'"first_seq":{birth.events.first_seq},"last_seq":{birth.events.last_seq},"events":{birth.events.rows}}}'
+    )
