@@ -19,6 +19,7 @@ from app.database.stores.identities import IdentityStore
 from app.database.stores.inbound import InboundStore
 from app.database.stores.journal import JournalStore
 from app.database.stores.keys import KeyStore
+from app.database.stores.links import LinkStore
 from app.database.stores.mail_sends import MailSendStore
 from app.database.stores.notes import NoteStore
 from app.database.stores.occurrences import OccurrenceStore
@@ -187,3 +188,7 @@ class Across:
     @cached_property
     def settling(self) -> SettlingStore:
         return SettlingStore(self.connection)
+
+    @cached_property
+    def links(self) -> LinkStore:
+        return LinkStore(self.connection)

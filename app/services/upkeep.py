@@ -43,6 +43,7 @@ async def _batch(unit: Across, days: Days) -> int:
             await unit.timetable.forget(days.occurrences, BATCH),
             await unit.triggers.forget(days.inbound, BATCH),
             await unit.outbox.forget(days.deliveries, BATCH),
+            await unit.links.forget(BATCH),
         ]
     )
 
