@@ -134,8 +134,8 @@ class MailBox(Protocol):
         """The newest mails that match a query in Gmail's words."""
         ...
 
-    async def read(self, mail_id: str) -> Reading:
-        """A mail by its id, or a thread by its id."""
+    async def read(self, mail_id: str, *, whole_thread: bool = False) -> Reading:
+        """A mail by its id, or all mails of its thread."""
         ...
 
     async def draft(self, key: str, message: Outgoing) -> Draft:
