@@ -26,12 +26,14 @@ def upgrade() -> None:
     sa.Column('channel_id', sa.Text(), nullable=False),
     sa.Column('thread_ts', sa.Text(), nullable=True),
     sa.Column('message_ts', sa.Text(), nullable=True),
+    sa.Column('due_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('state', postgresql.JSONB(astext_type=sa.Text()), server_default=sa.text("'{}'::jsonb"), nullable=False),
     sa.Column('created_at', sa.DateTime(timezone=True), server_default=sa.text('app_now()'), nullable=False),
     sa.Column('updated_at', sa.DateTime(timezone=True), server_default=sa.text('app_now()'), nullable=False),
     sa.PrimaryKeyConstraint('workspace_id', 'id', name=op.f('pk_slack_messages')),
     sa.UniqueConstraint('workspace_id', 'kind', 'about_id', name=op.f('uq_slack_messages_workspace_id_kind_about_id'))
     )
+    op.create_index('ix_slack_messages_due_at', 'slack_messages', ['workspace_id', 'due_at'], unique=False, postgresql_where=sa.text('due_at IS NOT NULL'))
     op.create_table('slack_receipts',
     sa.Column('workspace_id', sa.Uuid(), nullable=False),
     sa.Column('key', sa.Text(), nullable=False),
@@ -164,6 +166,7 @@ def downgrade() -> None:
     op.drop_table('connections')
     op.drop_index('ix_slack_receipts_received_at', table_name='slack_receipts')
     op.drop_table('slack_receipts')
+    op.drop_index('ix_slack_messages_due_at', table_name='slack_messages', postgresql_where=sa.text('due_at IS NOT NULL'))
     op.drop_table('slack_messages')
     op.drop_index('ix_runs_unsettled', table_name='runs')
     op.create_index('ix_runs_unsettled', 'runs', ['completed_at'], unique=False, postgresql_where=sa.text('task_id IS NOT NULL AND completed_at IS NOT NULL AND settled_at IS NULL'))

@@ -1,6 +1,6 @@
 """What Slack sent, which of its threads are our conversations, and which of its messages are ours."""
 
-from sqlalchemy import Column, Index, PrimaryKeyConstraint, Table, Text, UniqueConstraint
+from sqlalchemy import Column, Index, PrimaryKeyConstraint, Table, Text, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import JSONB
 
 from app.database.models.columns import EMPTY, at, metadata, of_workspace, pair, tenant, uuid
@@ -42,9 +42,16 @@ slack_messages = Table(
     Column("channel_id", Text, nullable=False),
     Column("thread_ts", Text),
     Column("message_ts", Text),
+    at("due_at"),
     Column("state", JSONB, nullable=False, server_default=EMPTY),
     at("created_at", nullable=False, default=True),
     at("updated_at", nullable=False, default=True),
     PrimaryKeyConstraint("workspace_id", "id"),
     UniqueConstraint("workspace_id", "kind", "about_id"),
+)
+Index(
+    "ix_slack_messages_due_at",
+    slack_messages.c.workspace_id,
+    slack_messages.c.due_at,
+    postgresql_where=text("due_at IS NOT NULL"),
 )
