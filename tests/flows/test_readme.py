@@ -24,7 +24,7 @@ def place() -> Generator[tuple[str, Path]]:
         folder = Path(name)
         command = [*SIXLANE, "up", "--data", str(folder / "data"), "--port", "0"]
         with Running(command, cwd=folder, environment=clean_environment()) as up:
-            up.wait_for("Sixlane is ready")
+            up.wait_for("Ctrl-C")
             found = re.search(r"API\s+http://(\S+)", up.text)
             assert found is not None
             yield found.group(1), folder
