@@ -1,4 +1,4 @@
-"""The aftermath of a task's run: streaks, notifications, chained tasks; each run is settled once, in a unit of its own.
+"""The aftermath of a run: streaks, notifications, chained tasks, answers in Slack; each is settled once, by itself.
 
 Nothing in the ending of a run knows of any of this. It reads the ledger afterwards, in whatever process is first.
 """
@@ -13,7 +13,7 @@ from app.database.connection import Database
 from app.database.stores.settling import Unsettled
 from app.database.unit import Unit
 from app.models.errors import Unavailable
-from app.services import chains, notifications, schedules
+from app.services import chains, notifications, schedules, slack_answers
 
 log = structlog.get_logger(__name__)
 
@@ -92,10 +92,14 @@ class Settler:
 
 async def _follow_up(unit: Unit, one: Unsettled) -> None:
     run = await unit.runs.get(one.run_id)
-    task = await unit.tasks.get(run.task_id) if run and run.task_id else None
-    if run is None or task is None:
-        return  # the task was deleted: nobody is told, nothing follows
+    if run is None:
+        return
     result = (await unit.runs.results([run.id])).get(run.id)
+    if run.trigger == "slack":
+        await slack_answers.after_run(unit, run, result)
+    task = await unit.tasks.get(run.task_id) if run.task_id else None
+    if task is None:
+        return  # it has none, or that was deleted: nobody is told, nothing follows
     moment = await schedules.after_run(unit, task, run)
     await notifications.after_run(unit, task, run, result, moment)
     await chains.after_run(unit, task, run, result)
@@ -104,8 +108,11 @@ async def _follow_up(unit: Unit, one: Unsettled) -> None:
 async def _announce(unit: Unit, one: Unsettled) -> None:
     marked = set(await unit.settling.announce(one))
     run = await unit.runs.get(one.run_id)
-    task = await unit.tasks.get(run.task_id) if run and run.task_id else None
-    if not marked or run is None or task is None:
+    if not marked or run is None:
         return
     asked = [approval for approval in await unit.approvals.of_run(run.id, status="pending") if approval.id in marked]
-    await notifications.waiting(unit, task, run, asked)
+    if run.trigger == "slack":
+        await slack_answers.waiting(unit, run, asked)
+    task = await unit.tasks.get(run.task_id) if run.task_id else None
+    if task is not None:
+        await notifications.waiting(unit, task, run, asked)
