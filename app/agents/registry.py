@@ -2,11 +2,12 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+import pydantic_core
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_ai import Agent, DeferredToolRequests, StructuredDict
 from pydantic_ai.capabilities import AbstractCapability
 from pydantic_ai.models import Model
@@ -15,6 +16,7 @@ from pydantic_ai.toolsets import FunctionToolset
 from app.agents.context import AgentContext
 from app.agents.pattern import Pattern
 from app.agents.patterns import PATTERNS
+from app.agents.text import clean
 from app.agents.tool import ToolSpec
 from app.agents.tools import TOOLS
 from app.models.errors import InvalidInput, NotFound
@@ -150,6 +152,19 @@ class AgentRegistry:
     def tool(self, name: str) -> ToolSpec | None:
         """The tool of that name."""
         return self._tools.get(name)
+
+    def check_arguments(self, tool: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """The arguments as the tool takes them, defaults filled in, as JSON data. Raises InvalidInput."""
+        spec = self._tools.get(tool)
+        if spec is None:
+            raise InvalidInput(f"body.arguments: the tool {tool!r} is not there any more.", code="unknown_tool")
+        try:
+            taken = spec.tool.function_schema.validator.validate_python(dict(arguments))
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            at = ".".join(str(part) for part in first["loc"])
+            raise InvalidInput(f"body.arguments.{at}: {first['msg']}", code="arguments_do_not_fit") from None
+        return clean(pydantic_core.to_jsonable_python(taken, serialize_unknown=True))
 
     def check(self, definition: AgentDefinition) -> None:
         """Refuse a definition that could not be built: reserved name, unknown tool, unusable schema."""

@@ -1,14 +1,17 @@
 """What the platform needs to know of a tool beyond its function: effect, policy, repeatability, taint."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from pydantic_ai import Tool
 
 from app.agents.context import AgentContext, Policy
+from app.agents.policy import Verdict
 
 Arguments = Mapping[str, Any]
+Ruling = Policy | Verdict
+"""What a tool's policy says of a call; a verdict of `app.agents.policy` names its reason too."""
 
 
 class OutcomeUnknown(Exception):
@@ -41,7 +44,7 @@ class ToolSpec:
     scope: str
     effect: Literal["read", "write"] = "read"
     taints: bool = False
-    policy: Callable[[AgentContext, Arguments], Policy] = _allowed
+    policy: Callable[[AgentContext, Arguments], Ruling | Awaitable[Ruling]] = _allowed
     repeatable: Callable[[AgentContext, Arguments], bool] = _always
 
     @property

@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 from pydantic import Field
 
-from app.api.deps import DecideApprovals, ObjectId, ReadApprovals, UnitDep
+from app.api.deps import DecideApprovals, DeskDep, ObjectId, ReadApprovals, UnitDep
 from app.api.examples import APPROVAL, DECIDED, answers, page
 from app.api.pages import PageQuery, page_of
 from app.api.route import StrictRoute
@@ -58,7 +58,10 @@ async def get_approval(approval_id: ObjectId, unit: UnitDep, principal: ReadAppr
 
 @router.post("/approvals/{approval_id}/decision", responses=answers(200, DECIDED, 404, 409))
 async def decide_approval(
-    approval_id: ObjectId, body: DecisionIn, unit: UnitDep, principal: DecideApprovals
+    approval_id: ObjectId, body: DecisionIn, unit: UnitDep, principal: DecideApprovals, desk: DeskDep
 ) -> ApprovalOut:
-    """Decide an approval, once. When nothing else of the run is open, the run goes on."""
-    return approval_out(await approvals.decide(unit, principal, approval_id, body))
+    """Decide an approval, once. When nothing else of the run is open, the run goes on.
+
+    `arguments` that come with `edit` must be ones that the tool takes; the policy judges them anew before the call.
+    """
+    return approval_out(await approvals.decide(unit, principal, approval_id, body, tools=desk.registry))

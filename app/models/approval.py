@@ -1,8 +1,11 @@
 """An approval: a decision that a person owes a run."""
 
+import hashlib
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, cast
 from uuid import UUID
 
 from pydantic import Field
@@ -20,9 +23,26 @@ DECISIONS: dict[str, frozenset[str]] = {
 """Which decisions each kind takes."""
 
 
+def arguments_hash(arguments: Mapping[str, Any]) -> str:
+    """The hash that binds an approval to exact arguments: SHA-256 over JSON with sorted keys."""
+    return hashlib.sha256(json.dumps(_canonical(arguments), sort_keys=True).encode()).hexdigest()
+
+
+def _canonical(value: Any) -> Any:
+    """Whole numbers in one form: the ledger gives 1e22 back as an integer."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, Mapping):
+        return {key: _canonical(item) for key, item in cast("Mapping[str, Any]", value).items()}
+    if isinstance(value, list | tuple):
+        return [_canonical(item) for item in cast("list[Any]", value)]
+    return value
+
+
 @dataclass(frozen=True, slots=True)
 class Approval:
-    """A row of `approvals`. `arguments_hash` binds the decision to the exact arguments."""
+    """A row of `approvals`. `arguments_hash` binds the decision to the exact arguments: those that the model asked
+    for, or those that a person has put in their place (`decided_arguments`)."""
 
     workspace_id: UUID
     id: UUID

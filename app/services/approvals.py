@@ -1,10 +1,12 @@
 """Approvals: a person's decision, made once, opens the run again in the same commit."""
 
+from collections.abc import Mapping
+from typing import Any, Protocol
 from uuid import UUID
 
 from app.database.connection import Database
 from app.database.unit import Unit
-from app.models.approval import DECISIONS, Approval, ApprovalStatus, DecisionIn
+from app.models.approval import DECISIONS, Approval, ApprovalStatus, DecisionIn, arguments_hash
 from app.models.errors import Conflict, InvalidInput, NotFound
 from app.models.identity import Principal
 from app.services import intake, users
@@ -39,26 +41,56 @@ async def page(
     return await unit.approvals.page(limit=limit, after=after, status=status, run_id=run_id, user_id=whose)
 
 
-async def decide(unit: Unit, principal: Principal, approval_id: UUID, wanted: DecisionIn) -> Approval:
+class ToolForms(Protocol):
+    """What tools take; an `AgentRegistry` knows it. Whoever only expires approvals need not."""
+
+    def check_arguments(self, tool: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """The arguments as the tool takes them. Raises InvalidInput."""
+        ...
+
+
+async def decide(
+    unit: Unit, principal: Principal, approval_id: UUID, wanted: DecisionIn, *, tools: ToolForms | None = None
+) -> Approval:
     """Decide a pending approval. The last one that a run waits for opens the run again, in this unit.
 
-    Raises NotFound, InvalidInput for a decision that this kind does not take, and Conflict when somebody was faster,
-    the run has moved on, or it is too late.
+    Edited arguments must be ones that the tool takes, so an edit needs `tools`; policy judges them anew when the call
+    is made. Raises NotFound, InvalidInput for a decision that this kind or tool does not take, and Conflict when
+    somebody was faster, the run has moved on, or it is too late.
     """
     row = await get(unit, principal, approval_id)
     _check(row, wanted)
+    return await settle(unit, row, wanted, decided_by=principal.id, edited=_edited(row, wanted, tools))
+
+
+def _edited(row: Approval, wanted: DecisionIn, tools: ToolForms | None) -> dict[str, Any] | None:
+    if wanted.arguments is None:
+        return None
+    if tools is None:
+        raise InvalidInput("body.decision: arguments cannot be edited here.", code="decision_not_allowed")
+    return tools.check_arguments(row.tool, wanted.arguments)
+
+
+async def settle(
+    unit: Unit, row: Approval, wanted: DecisionIn, *, decided_by: str, edited: dict[str, Any] | None = None
+) -> Approval:
+    """Make the decision of somebody who may; the first one counts, and from then on nothing of it changes.
+
+    Raises Conflict.
+    """
     # Whoever decides another approval of the run waits here, so that one of the two sees that nothing is open.
     await unit.conversations.lock(row.conversation_id)
     settled = await unit.approvals.settle(
         row.id,
         _BECOMES.get(wanted.decision, "resolved"),
         decision=wanted.decision,
-        decided_arguments=wanted.arguments,
+        decided_arguments=edited,
+        arguments_hash=row.arguments_hash if edited is None else arguments_hash(edited),
         note=wanted.note,
-        decided_by=principal.id,
+        decided_by=decided_by,
     )
     if settled is None:
-        raise _too_late(await get(unit, principal, approval_id))
+        raise _too_late(await unit.approvals.get(row.id) or row)
     await _announce(unit, [settled], "approval.decided")
     return settled
 

@@ -145,14 +145,12 @@ class Attempt:
         """What a person decided about a call of unknown outcome."""
         return self._decisions.get(tool_call_id)
 
-    def approved(self, step: int, tool_call_id: str, arguments: dict[str, Any], digest: str) -> bool:
+    def approved(self, step: int, tool_call_id: str, digest: str) -> bool:
         """Whether a person approved this call with exactly these arguments, or wrote them."""
         approval = self._approvals.get(tool_call_id)
         if approval is None or approval.status != "approved" or approval.step != step:
             return False
-        if approval.decided_arguments is None:
-            return approval.arguments_hash == digest
-        return all(arguments.get(name) == value for name, value in approval.decided_arguments.items())
+        return approval.arguments_hash == digest
 
     def taint(self, source: str) -> None:
         """Note that text of others has entered the run; written with the next commit."""

@@ -167,7 +167,7 @@ class Conduct:
         for call in deferred.approvals:
             approval = self._attempt.approvals.get(call.tool_call_id)
             if approval is not None and approval.status == "denied":
-                answers[call.tool_call_id] = ToolDenied(approval.note or "A person denied this call.")
+                answers[call.tool_call_id] = ToolDenied(_denied(approval.note))
             elif approval is not None and approval.status == "expired":
                 answers[call.tool_call_id] = ToolDenied("Nobody decided about this call in time; it was not made.")
             elif approval is not None and approval.decided_arguments is not None:
@@ -215,6 +215,8 @@ class Conduct:
                     "step": step,
                     "arguments": about.get("arguments", {}),
                     "arguments_hash": about.get("arguments_hash", ""),
+                    "reason": about.get("reason"),
+                    "taint": about.get("taint", []),
                 }
             )
         return asked
@@ -243,6 +245,10 @@ class Conduct:
             if isinstance(message, ModelResponse) and (message.run_id or "").startswith(own) and message.text:
                 return message.text
         return None
+
+
+def _denied(note: str | None) -> str:
+    return f"A person denied this call and wrote: {note}" if note else "A person denied this call."
 
 
 def _grants(stored: Mapping[str, Any]) -> Grants:

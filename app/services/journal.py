@@ -4,9 +4,7 @@ It hangs on Pydantic AI's hooks and writes through the attempt, which owns trans
 """
 
 import asyncio
-import hashlib
-import json
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -18,8 +16,10 @@ from pydantic_ai.messages import ModelResponse, TextPart, ToolCallPart
 from pydantic_ai.tools import ToolDefinition
 
 from app.agents.context import AgentContext
+from app.agents.policy import verdict_of
 from app.agents.text import clean
 from app.agents.tool import OutcomeUnknown, ToolSpec
+from app.models.approval import arguments_hash
 from app.models.errors import Transient
 from app.models.run import ToolCall
 from app.services.history import step_of
@@ -34,11 +34,6 @@ TOOL_SECONDS = 120.0
 def jsonable(arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Validated arguments as JSON data that can be stored."""
     return clean(pydantic_core.to_jsonable_python(dict(arguments), serialize_unknown=True))
-
-
-def arguments_hash(arguments: Mapping[str, Any]) -> str:
-    """The hash that binds an approval to exact arguments: SHA-256 over JSON with sorted keys."""
-    return hashlib.sha256(json.dumps(arguments, sort_keys=True).encode()).hexdigest()
 
 
 @dataclass
@@ -105,13 +100,14 @@ class Journal(AbstractCapability[AgentContext]):
     async def _permit(
         self, ctx: RunContext[AgentContext], spec: ToolSpec, call: ToolCallPart, args: dict[str, Any], step: int
     ) -> None:
-        policy = spec.policy(ctx.deps, args)
-        if policy == "deny":
-            raise ToolFailed(f"Policy does not allow {spec.name} here.")
+        said = spec.policy(ctx.deps, args)
+        verdict = verdict_of(await said if isinstance(said, Awaitable) else said)
+        if verdict.policy == "deny":
+            self.attempt.tool_ended(call, "denied", verdict.reason)
+            raise ToolFailed(f"Policy does not allow {spec.name} here. {verdict.reason}".strip())
         arguments = jsonable(args)
-        digest = arguments_hash(arguments)
-        if policy == "ask" and not self.attempt.approved(step, call.tool_call_id, arguments, digest):
-            raise ApprovalRequired(metadata={"kind": "tool_call", "arguments": arguments, "arguments_hash": digest})
+        if verdict.policy == "ask" and not self.attempt.approved(step, call.tool_call_id, arguments_hash(arguments)):
+            raise self._question("tool_call", arguments, verdict.reason)
 
     async def _settle_started(
         self, ctx: RunContext[AgentContext], spec: ToolSpec, known: ToolCall, args: dict[str, Any]
@@ -127,7 +123,7 @@ class Journal(AbstractCapability[AgentContext]):
             await self.attempt.finish_call(known, "skipped", text)
             raise ToolFailed(text)
         if decision != "repeat" and not spec.repeatable(ctx.deps, args):
-            raise self._unknown(args)
+            raise self._unknown(args, "It was started, and the process that ran it did not live to see the answer.")
         return None
 
     async def _carry_out(self, call: "_Call", handler: Any) -> Any:
@@ -144,11 +140,11 @@ class Journal(AbstractCapability[AgentContext]):
             raise
         except OutcomeUnknown as error:
             self.attempt.tool_ended(call.part, "unknown", error.detail)
-            raise self._unknown(call.args) from error
+            raise self._unknown(call.args, error.detail) from error
         except TimeoutError as error:
             if spec.effect == "write":
                 self.attempt.tool_ended(call.part, "unknown", "No answer in time.")
-                raise self._unknown(call.args) from error
+                raise self._unknown(call.args, "No answer in time.") from error
             return await self._failed(call, f"{spec.name} gave no answer within {TOOL_SECONDS:.0f} seconds.")
         except Transient:
             raise
@@ -162,11 +158,13 @@ class Journal(AbstractCapability[AgentContext]):
         self.attempt.tool_ended(call.part, "ok", _summary(value))
         return value
 
-    def _unknown(self, args: dict[str, Any]) -> ApprovalRequired:
-        arguments = jsonable(args)
-        return ApprovalRequired(
-            metadata={"kind": "unknown_outcome", "arguments": arguments, "arguments_hash": arguments_hash(arguments)}
-        )
+    def _unknown(self, args: dict[str, Any], why: str) -> ApprovalRequired:
+        return self._question("unknown_outcome", jsonable(args), why)
+
+    def _question(self, kind: str, arguments: dict[str, Any], reason: str) -> ApprovalRequired:
+        """What a person is asked, with everything that is needed to answer; `conduct` makes the approval of it."""
+        about = {"arguments": arguments, "arguments_hash": arguments_hash(arguments), "reason": clean(reason) or None}
+        return ApprovalRequired(metadata={"kind": kind, **about, "taint": sorted(self.attempt.tainted)})
 
     async def _record_failure(self, call: "_Call", error: Exception) -> None:
         text = clean(str(error)) or type(error).__name__

@@ -61,11 +61,11 @@ async def test_the_last_decision_opens_the_run_again(app: FastAPI, client: httpx
     seen = (await client.get(f"/approvals/{second}")).json()
     assert seen["decisions"] == KINDS["unknown_outcome"]
 
-    answer = await decide(client, first, "edit", arguments={"target": "crm", "body": {"a": 1}}, note="Better")
+    answer = await decide(client, first, "edit", arguments={"target": "crm", "data": {"a": 1}}, note="Better")
     assert answer.status_code == 200, answer.text
     decided = answer.json()
     assert (decided["status"], decided["decision"], decided["decisions"]) == ("approved", "edit", [])
-    assert decided["decided_arguments"] == {"target": "crm", "body": {"a": 1}}
+    assert decided["decided_arguments"] == {"target": "crm", "data": {"a": 1}}
     assert decided["decided_by"].startswith("user:")
     assert (await client.get(f"/runs/{run_id}")).json()["status"] == "waiting"
 

@@ -111,7 +111,7 @@ class Desk:
         """Decide an approval."""
         wanted = DecisionIn.model_validate({"decision": decision, **more})
         async with self.runtime.database.begin(self.owner.workspace_id) as unit:
-            return await approvals.decide(unit, self.owner, approval_id, wanted)
+            return await approvals.decide(unit, self.owner, approval_id, wanted, tools=self.runtime.registry)
 
     async def journal(self, run_id: UUID) -> list[ToolCall]:
         """The run's tool calls."""

@@ -11,6 +11,7 @@ from support.agent_context import agent_context
 from support.loopback import Loopback, bind
 from support.receiver import receiver
 
+from app.agents import policy
 from app.agents.context import AgentContext, Target
 from app.agents.tool import OutcomeUnknown
 from app.agents.tools import http_post
@@ -88,8 +89,8 @@ async def test_http_post_knows_when_nothing_was_sent() -> None:
 def test_http_post_policy_and_repeatability_come_from_the_target() -> None:
     targets = (Target("a", "https://a.example/", "allow", idempotent=True), Target("b", "https://b.example/"))
     context = agent_context(targets=targets)
-    assert http_post.TOOL.policy(context, {"target": "a"}) == "allow"
-    assert http_post.TOOL.policy(context, {"target": "b"}) == "ask"
+    assert policy.of_post(context, "a").policy == "allow"
+    assert policy.of_post(context, "b").policy == "ask"
     assert http_post.TOOL.repeatable(context, {"target": "a"})
     assert not http_post.TOOL.repeatable(context, {"target": "b"})
     assert http_post.TOOL.effect == "write"

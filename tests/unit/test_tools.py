@@ -18,6 +18,7 @@ from support.request_log import read_body
 
 import app.agents.tools
 from app.agents.context import AgentContext, Policy
+from app.agents.policy import Verdict
 from app.agents.tool import ToolSpec
 from app.agents.tools import TOOLS, calculator, clock, notes, web_page
 from app.agents.tools.calculator import evaluate
@@ -211,4 +212,6 @@ async def test_web_page_fails_with_a_reason(pages: tuple[str, RunContext[AgentCo
 )
 def test_web_page_asks_once_the_run_is_tainted(taint: set[str], prompt: str, url: str, policy: Policy) -> None:
     context = agent_context(taint=taint, prompt=prompt, allow_hosts=("listed.example:443",))
-    assert web_page.TOOL.policy(context, {"url": url}) == policy
+    verdict = web_page.TOOL.policy(context, {"url": url})
+    assert isinstance(verdict, Verdict)
+    assert verdict.policy == policy

@@ -10,7 +10,9 @@ from typing import Any
 from pydantic_ai import ModelRetry, RunContext, Tool, ToolFailed
 from pydantic_ai.tools import ToolDefinition
 
-from app.agents.context import AgentContext, Policy, Target
+from app.agents import policy
+from app.agents.context import AgentContext, Target
+from app.agents.policy import Verdict
 from app.agents.text import clean
 from app.agents.tool import Arguments, OutcomeUnknown, ToolSpec
 from app.integrations.http import OutboundError, OutboundResponse
@@ -110,9 +112,8 @@ def _target(context: AgentContext, arguments: Arguments) -> Target | None:
     return context.target(str(arguments.get("target", "")))
 
 
-def _policy(context: AgentContext, arguments: Arguments) -> Policy:
-    target = _target(context, arguments)
-    return "allow" if target is None else target.approval  # an unknown name is answered by the tool, nothing is sent
+def _policy(context: AgentContext, arguments: Arguments) -> Verdict:
+    return policy.of_post(context, str(arguments.get("target", "")))
 
 
 def _repeatable(context: AgentContext, arguments: Arguments) -> bool:

@@ -1,12 +1,15 @@
 """The tools `remember`, `recall` and `forget`: notes of the run's user, kept over conversations."""
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
 from pydantic import Field
 from pydantic_ai import RunContext, Tool, ToolFailed
 
+from app.agents import policy
 from app.agents.context import AgentContext
-from app.agents.tool import ToolSpec
+from app.agents.policy import Verdict
+from app.agents.tool import Arguments, ToolSpec
 
 Key = Annotated[str, Field(min_length=1, max_length=100)]
 
@@ -49,11 +52,15 @@ async def forget(ctx: RunContext[AgentContext], key: Key) -> str:
     return f"Forgot {key!r}."
 
 
+def _policy_of(tool: str) -> Callable[[AgentContext, Arguments], Verdict]:
+    return lambda context, _arguments: policy.of_note(context, tool)
+
+
 _SCOPE = "The notes of the person that the run is for."
 
 TOOLS = (
-    ToolSpec(tool=Tool(remember, max_retries=2), scope=_SCOPE, effect="write"),
+    ToolSpec(tool=Tool(remember, max_retries=2), scope=_SCOPE, effect="write", policy=_policy_of("remember")),
     ToolSpec(tool=Tool(recall, max_retries=2), scope=_SCOPE),
-    ToolSpec(tool=Tool(forget, max_retries=2), scope=_SCOPE, effect="write"),
+    ToolSpec(tool=Tool(forget, max_retries=2), scope=_SCOPE, effect="write", policy=_policy_of("forget")),
 )
 """Writing a note twice leaves the same note, so all three may be repeated."""
