@@ -9,7 +9,7 @@ from pydantic import Field, StringConstraints
 
 from app.models.wire import ExternalUserId, Inbound, Outbound
 
-PrincipalKind = Literal["local", "api_key", "system"]
+PrincipalKind = Literal["local", "api_key", "slack", "system"]
 
 SCOPES = (
     "conversations:read",

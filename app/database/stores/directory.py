@@ -32,6 +32,12 @@ class DirectoryStore:
         assert found is not None
         return found
 
+    async def first_workspace(self) -> Workspace | None:
+        """The workspace that was made first, or None while there is none."""
+        statement = select(*_WORKSPACE).order_by(workspaces.c.created_at, workspaces.c.id).limit(1)
+        found = (await self._connection.execute(statement)).one_or_none()
+        return Workspace(*found) if found else None
+
     async def _workspace(self, name: str) -> Workspace | None:
         statement = select(*_WORKSPACE).where(workspaces.c.name == name)
         found = (await self._connection.execute(statement)).one_or_none()

@@ -1,0 +1,224 @@
+"""Slack's outbox: takes what is due, posts it with no unit open, writes back. A crash loses nothing.
+
+What may have been posted is looked for before it is posted again; where Slack does not let us look, it may come twice.
+"""
+
+import asyncio
+import time
+from typing import Any
+from uuid import UUID
+
+import structlog
+
+from app.integrations.slack_api import SlackAnswer
+from app.models.errors import AppError, Unavailable
+from app.models.slack import SlackMessage
+from app.services.slack_answers import close_cards
+from app.services.slack_cards import Part, button, note
+from app.services.slack_people import Slack
+
+log = structlog.get_logger(__name__)
+
+TICK_SECONDS = 1.0
+LEASE_SECONDS = 60.0
+SPARE_SECONDS = 15.0
+SIZE = 8
+MOST_TRIES = 40
+MOST_WAIT = 300.0
+FORGET_SECONDS = 600.0
+RECEIPT_DAYS = 8
+BATCH = 5_000
+_GONE = frozenset({"message_not_found", "cant_update_message", "edit_window_closed", "channel_not_found"})
+_QUIET = {"unfurl_links": False, "unfurl_media": False, "parse": "none", "link_names": False}
+
+
+class SlackPoster:
+    """Posts. Any number of processes may have one: a message is taken by one of them, each thread's in order."""
+
+    def __init__(self, slack: Slack) -> None:
+        self._slack = slack
+        self._bell = asyncio.Event()
+        self._busy = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._open = True
+        self._forgot = 0.0
+        slack.ring = self.ring
+
+    def ring(self) -> None:
+        """There may be something to post, or room for it."""
+        self._bell.set()
+
+    def close(self) -> None:
+        """Take nothing any more; what is on its way goes on."""
+        self._open = False
+        self._bell.set()
+
+    async def drain(self, seconds: float) -> None:
+        """Close, and give what is on its way that much time."""
+        self.close()
+        try:
+            async with asyncio.timeout(seconds):
+                await self._idle.wait()
+        except TimeoutError:
+            log.warning("slack.left_behind", messages=self._busy)
+
+    async def run(self) -> None:
+        """Post until closed. A database that is away is waited for."""
+        while self._open:
+            try:
+                async with asyncio.timeout(TICK_SECONDS):
+                    await self._bell.wait()
+            except TimeoutError:
+                pass
+            self._bell.clear()
+            try:
+                await self.look()
+            except Unavailable as error:
+                log.warning("slack.database_away", reason=error.detail)
+                await asyncio.sleep(0.2)
+            except Exception:
+                log.exception("slack.posting_failed")
+                await asyncio.sleep(1)
+
+    async def look(self) -> int:
+        """Take what is due, as far as there is room, and begin to post it; how many that are. Raises Unavailable."""
+        workspace_id = await self._slack.workspace_id()
+        if time.monotonic() - self._forgot > FORGET_SECONDS:
+            self._forgot = time.monotonic()
+            async with self._slack.database.begin(workspace_id) as unit:
+                await unit.slack.forget(RECEIPT_DAYS, BATCH)
+        async with self._slack.database.begin(workspace_id) as unit:
+            await close_cards(unit)
+            room = SIZE - self._busy
+            taken = await unit.slack.claim(room=room, lease=LEASE_SECONDS) if room > 0 and self._open else []
+        for message in taken:
+            self._busy += 1
+            self._idle.clear()
+            self._slack.spawn(self._post(message), f"slack {message.id}")
+        return len(taken)
+
+    async def _post(self, message: SlackMessage) -> None:
+        try:
+            await _Posting(self._slack, message).post()
+        except Unavailable as error:
+            log.warning("slack.not_written", message_id=str(message.id), reason=error.detail)
+        finally:
+            self._busy -= 1
+            if self._busy == 0:
+                self._idle.set()
+            self.ring()
+
+
+class _Posting:
+    """One try at one message."""
+
+    def __init__(self, slack: Slack, message: SlackMessage) -> None:
+        self._slack = slack
+        self._message = message
+        self._state = message.state
+        self._ts = message.message_ts
+        self._until = time.monotonic() + LEASE_SECONDS - SPARE_SECONDS
+
+    async def post(self) -> None:
+        """Post what is left of the message. Raises Unavailable when the database is away."""
+        try:
+            parts = await self._parts()
+        except Unavailable as error:
+            await self._settle(wait=5.0, error=error.code)
+            return
+        if self._state.get("over") and self._ts:
+            await self._call("chat.update", parts[0], ts=self._ts)
+        sent = int(self._state.get("sent", 0))
+        for number in range(sent, len(parts)):
+            if time.monotonic() > self._until:
+                await self._settle(wait=0.0)
+                return
+            answer = await self._part(number, parts[number])
+            if not answer.ok:
+                await self._failed(answer)
+                return
+            self._ts = self._ts or answer.data.get("ts") or answer.data.get("message_ts")
+            if number < len(parts) - 1 and not await self._took(number + 1):
+                return
+        await self._settle(wait=None, sent=len(parts), over=False)
+
+    async def _parts(self) -> list[Part]:
+        if self._message.kind != "connect":
+            return self._state["parts"]
+        google = self._slack.google
+        if google is None:
+            return [note("No Google client is set up here: ask the operator to set GOOGLE_CLIENT_ID.")]
+        address = await self._slack.address_of(self._state["slack_id"])
+        try:
+            async with self._slack.database.begin(self._message.workspace_id) as unit:
+                url = await google.ticket(unit, UUID(self._state["user_id"]), address)
+        except Unavailable:
+            raise
+        except AppError as error:
+            return [note(error.detail)]
+        said = "Connect your Google account. The link is for you alone, opens once, and holds for 10 minutes."
+        return [note(said, button("Connect Google", "link", "google", style="primary", url=url))]
+
+    async def _part(self, number: int, part: Part) -> SlackAnswer:
+        if number == 0 and self._ts is not None:
+            answer = await self._call("chat.update", part, ts=self._ts)
+            if answer.ok or answer.error not in _GONE:
+                return answer
+            self._ts = None
+        if self._in_doubt():
+            found = await self._posted(number)
+            if found is not None:
+                return SlackAnswer(True, {"ts": found})
+        mark = {"event_type": "sixlane_message", "event_payload": {"id": self._mark(number)}}
+        where = {"thread_ts": self._message.thread_ts} if self._message.thread_ts else {}
+        to = self._state.get("to_user")
+        if to is not None:
+            return await self._call("chat.postEphemeral", part, user=to, **where)
+        return await self._call("chat.postMessage", part, metadata=mark, **where)
+
+    async def _call(self, method: str, part: Part, **more: Any) -> SlackAnswer:
+        quiet = {} if method == "chat.update" else _QUIET
+        return await self._slack.api.call(method, {"channel": self._message.channel_id, **quiet, **part, **more})
+
+    def _mark(self, number: int) -> str:
+        return f"{self._message.id}:{number}"
+
+    def _in_doubt(self) -> bool:
+        """Whether an earlier try may have posted the next part: it broke off, or had no answer."""
+        known = int(self._state.get("known", 0))
+        return bool(self._state.get("unsure")) or known < int(self._state.get("tries", 1)) - 1
+
+    async def _posted(self, number: int) -> str | None:
+        """The part, where it stands in the thread already."""
+        where: dict[str, Any] = {"channel": self._message.channel_id, "limit": 50, "include_all_metadata": "true"}
+        method = "conversations.history"
+        if self._message.thread_ts:
+            method, where["ts"] = "conversations.replies", self._message.thread_ts
+        answer = await self._slack.api.call(method, where)
+        messages: list[dict[str, Any]] = answer.data.get("messages", []) if answer.ok else []
+        mark = self._mark(number)
+        for one in messages:
+            if one.get("metadata", {}).get("event_payload", {}).get("id") == mark:
+                return str(one["ts"])
+        return None
+
+    async def _failed(self, answer: SlackAnswer) -> None:
+        tries = int(self._state.get("tries", 1))
+        if answer.wait is None or tries >= MOST_TRIES:
+            log.error("slack.not_posted", message_id=str(self._message.id), error=answer.error, tries=tries)
+            await self._settle(wait=None, error=answer.error)
+            return
+        limited = answer.error in ("ratelimited", "rate_limited")
+        wait = answer.wait if limited else min(answer.wait * 2 ** min(tries, 10), MOST_WAIT)
+        await self._settle(wait=wait, error=answer.error, unsure=answer.unsure, known=tries)
+
+    async def _took(self, sent: int) -> bool:
+        async with self._slack.database.begin(self._message.workspace_id) as unit:
+            self._state["known"] = self._state.get("tries", 1)
+            return await unit.slack.took(self._message, self._ts or "", sent)
+
+    async def _settle(self, *, wait: float | None, **state: Any) -> None:
+        known = {"known": self._state.get("tries", 1)}
+        async with self._slack.database.begin(self._message.workspace_id) as unit:
+            await unit.slack.settle(self._message, wait=wait, message_ts=self._ts, **{**known, **state})
