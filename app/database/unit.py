@@ -126,6 +126,10 @@ class Unit:
         return ConnectionStore(self.connection, self.workspace_id)
 
     @cached_property
+    def links(self) -> LinkStore:
+        return LinkStore(self.connection)
+
+    @cached_property
     def identities(self) -> IdentityStore:
         return IdentityStore(self.connection, self.workspace_id)
 

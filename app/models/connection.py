@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, Field
 
-from app.models.errors import AppError
+from app.models.errors import AppError, BadRequest
 from app.models.notification import bare_address
 from app.models.wire import ExternalUserId, Inbound, Outbound
 
@@ -144,6 +144,45 @@ class ReconnectNeeded(AppError):
         self.account = account
         detail = f"Google lets us use {account} no more: the permission was withdrawn or ran out. Connect it again."
         super().__init__(detail, extra={"connect": "/connections/google/start"})
+
+
+class LinkRefused(BadRequest):
+    """An account was not linked; the sentence is for the person in front of the browser."""
+
+    code = "link_refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Departure:
+    """On to Google, with a cookie that only this browser has."""
+
+    url: str = field(repr=False)
+    cookie: str
+    value: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Linked:
+    """The account is linked: agents that work for `person` can do this with its mail."""
+
+    account: str
+    person: str
+    scopes: tuple[MailScope, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Before an account is linked, whoever holds the browser is asked whether this is meant."""
+
+    linked: Linked
+    token: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Declined:
+    """The person said no; nothing was linked."""
+
+    person: str
 
 
 Account = Annotated[str, Field(max_length=254), AfterValidator(bare_address)]

@@ -189,6 +189,8 @@ SCOPED = [
     ("POST", f"/runs/{ID}/cancel", "runs:cancel"),
     ("GET", "/approvals", "approvals:read"),
     ("POST", f"/approvals/{ID}/decision", "approvals:decide"),
+    ("GET", "/connections", "connections:manage"),
+    ("POST", "/connections/google/start", "connections:manage"),
     ("GET", "/api-keys", "keys:manage"),
 ]
 

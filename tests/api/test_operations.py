@@ -118,6 +118,8 @@ async def test_every_door_says_who_may_come_in() -> None:
         "/docs/assets/{name}",
         "/openapi.json",
         "/tasks/webhooks/{task_id}",
+        "/connections/google/start",
+        "/auth/callback",
     }
 
 

@@ -79,6 +79,9 @@ async def ours(app: FastAPI, client: httpx.AsyncClient) -> dict[str, str]:
             }
         )
         assert delivery is not None
+        connection_id = new_id()
+        values = {"id": connection_id, "user_id": run.user_id, "subject": "1", "account": "ada@example.com"}
+        await unit.connections.put({**values, "scopes": []}, access_seconds=0)
     return {
         "conversation_id": conversation["id"],
         "run_id": turn["run_id"],
@@ -87,6 +90,7 @@ async def ours(app: FastAPI, client: httpx.AsyncClient) -> dict[str, str]:
         "event_id": event["delivery_id"],
         "approval_id": str(approval.id),
         "key_id": key["id"],
+        "connection_id": str(connection_id),
     }
 
 
@@ -108,7 +112,7 @@ async def test_every_id_of_ours_is_unknown_to_a_stranger(app: FastAPI, client: h
                 same = ("status", "code", "title", "detail")
                 assert [answer.json()[part] for part in same] == [absent.json()[part] for part in same], path
                 asked += 1
-        for path in ("/conversations", "/tasks", "/runs", "/approvals", "/deliveries"):
+        for path in ("/conversations", "/tasks", "/runs", "/approvals", "/deliveries", "/connections"):
             assert (await them.get(path)).json()["data"] == []
             for name, value in (("conversation_id", ids["conversation_id"]), ("task_id", ids["task_id"])):
                 if path == "/runs":
@@ -119,6 +123,7 @@ async def test_every_id_of_ours_is_unknown_to_a_stranger(app: FastAPI, client: h
         ("tasks", "task_id"),
         ("approvals", "approval_id"),
         ("deliveries", "delivery_id"),
+        ("connections", "connection_id"),
     ):
         seen = await client.get(f"/{noun}/{ids[name]}")
         assert seen.status_code == 200
