@@ -146,6 +146,10 @@ class MailBox(Protocol):
         """Put a draft into the mailbox that answers a mail, in its thread; once for a key."""
         ...
 
+    async def taking_part(self, draft_id: str) -> frozenset[str]:
+        """The addresses that take part in the mail which a draft answers, as the mailbox has them."""
+        ...
+
     async def send(self, key: str, message: Outgoing, draft_id: str | None) -> Sent:
         """Send exactly this message, once for a key, however often it is called.
 

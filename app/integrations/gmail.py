@@ -190,6 +190,11 @@ def send_draft(draft_id: str) -> Request:
     return lambda users: users.drafts().send(userId=_ME, body={"id": draft_id})
 
 
+def drop_draft(draft_id: str) -> Request:
+    """Throw a draft away."""
+    return lambda users: users.drafts().delete(userId=_ME, id=draft_id)
+
+
 def labels() -> Request:
     """The labels of the mailbox."""
     return lambda users: users.labels().list(userId=_ME)
