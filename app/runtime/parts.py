@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from app.services.chat import Chat
     from app.services.claims import ClaimPool
     from app.services.courier import Courier
+    from app.services.mailbox import Mailboxes
 
 log = structlog.get_logger(__name__)
 
@@ -66,6 +67,7 @@ class Workshop:
     executor: "Executor"
     chat: "Chat"
     pool: "ClaimPool"
+    mailboxes: "Mailboxes | None" = None
 
 
 @dataclass(frozen=True)
