@@ -27,8 +27,10 @@ from app.database.stores.outbox import OutboxStore
 from app.database.stores.processes import ProcessStore
 from app.database.stores.queue import QueueStore
 from app.database.stores.runs import RunStore
+from app.database.stores.sealed import SealedStore
 from app.database.stores.settling import SettlingStore
 from app.database.stores.slack import SlackStore
+from app.database.stores.slack_messages import SlackMessageStore
 from app.database.stores.tasks import TaskStore
 from app.database.stores.timetable import TimetableStore
 from app.database.stores.triggers import TriggerStore
@@ -145,6 +147,10 @@ class Unit:
     def slack(self) -> SlackStore:
         return SlackStore(self.connection, self.workspace_id)
 
+    @cached_property
+    def slack_messages(self) -> SlackMessageStore:
+        return SlackMessageStore(self.connection, self.workspace_id)
+
 
 class Across:
     """One transaction over all workspaces, for the parts that serve every tenant."""
@@ -196,3 +202,7 @@ class Across:
     @cached_property
     def links(self) -> LinkStore:
         return LinkStore(self.connection)
+
+    @cached_property
+    def sealed(self) -> SealedStore:
+        return SealedStore(self.connection)

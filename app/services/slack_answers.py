@@ -11,10 +11,12 @@ from app.database.unit import Unit
 from app.models.approval import Approval
 from app.models.run import Run, RunResult
 from app.models.slack import PROVIDER, Place, SlackThread
-from app.services.slack_cards import Part, answer_parts, button, card, note, verdict
+from app.services.slack_cards import answer_parts, button, card, note, verdict
 
 MOST_TEXT = 100_000
 MOST_CARDS = 100
+_DIRECT = frozenset({"D", "U", "W"})
+"""How ids of direct messages and of people begin; what is said to a person goes to their direct message."""
 _UNLINKED = frozenset({"not_connected", "reconnect_needed"})
 _PROSE = ("message", "summary", "text", "report", "answer")
 
@@ -35,9 +37,9 @@ async def after_run(unit: Unit, run: Run, result: RunResult | None) -> None:
         parts[-1]["blocks"].append({"type": "actions", "elements": [connect_button()]})
     private = await _private(unit, run, here)
     if private is not None:
-        await unit.slack.put("note", run.id, private, {"parts": parts})
+        await unit.slack_messages.put("note", run.id, private, {"parts": parts})
         parts = [note("It is about your mail, so I have answered you in a direct message.")]
-    await unit.slack.put("answer", run.id, here, {"parts": parts})
+    await unit.slack_messages.put("answer", run.id, here, {"parts": parts})
 
 
 async def waiting(unit: Unit, run: Run, approvals: Sequence[Approval]) -> None:
@@ -46,27 +48,27 @@ async def waiting(unit: Unit, run: Run, approvals: Sequence[Approval]) -> None:
     if thread is None:
         return
     here = place_of(thread)
-    shown = await unit.slack.set_aside(run.id)
+    shown = await unit.slack_messages.set_aside(run.id)
     if shown is not None:
-        await unit.slack.put("status", shown, here, {"parts": [note("I need your decision first.")]})
+        await unit.slack_messages.put("status", shown, here, {"parts": [note("I need your decision first.")]})
     private = await _private(unit, run, here)
     for approval in approvals:
-        await unit.slack.put("card", approval.id, private or here, {"parts": [card(approval)]})
+        await unit.slack_messages.put("card", approval.id, private or here, {"parts": [card(approval)]})
 
 
 async def close_cards(unit: Unit) -> int:
     """Let the cards of decided approvals say what was decided, wherever that was; how many."""
     closed = 0
-    for approval_id in await unit.slack.decided_cards(MOST_CARDS):
+    for approval_id in await unit.slack_messages.decided_cards(MOST_CARDS):
         approval = await unit.approvals.get(approval_id)
         if approval is not None:
-            closed += await unit.slack.close_card(approval.id, {"parts": [verdict(approval)]})
+            closed += await unit.slack_messages.close_card(approval.id, {"parts": [verdict(approval)]})
     return closed
 
 
 def place_of(thread: SlackThread) -> Place:
     """Where the thread is."""
-    return Place(thread.team_id, thread.channel_id, thread.thread_ts, direct=thread.channel_id.startswith("D"))
+    return Place(thread.team_id, thread.channel_id, thread.thread_ts, direct=thread.channel_id[:1] in _DIRECT)
 
 
 def connect_button() -> dict[str, Any]:
@@ -120,8 +122,3 @@ def _prose(result: RunResult | None) -> str:
         if isinstance(values.get(name), str) and values[name]:
             return values[name][:MOST_TEXT]
     return f"```json\n{json.dumps(data, ensure_ascii=False, indent=2)[:MOST_TEXT]}\n```"
-
-
-def as_state(part: Part) -> dict[str, Any]:
-    """One message, as a row of the outbox keeps it."""
-    return {"parts": [part]}

@@ -119,7 +119,7 @@ class SlackLive:
     async def _first(self, run: Run, place: Place, view: _View) -> str | None:
         """Post the picture in the place that the answer will have; None when that is not (or no longer) wanted."""
         async with self._slack.database.begin(run.workspace_id) as unit:
-            if not await unit.slack.reserve(run.id, place):
+            if not await unit.slack_messages.reserve(run.id, place):
                 return None
         where = {"thread_ts": place.thread_ts} if place.thread_ts else {}
         picture = self._picture(run, place, view)
@@ -129,7 +129,7 @@ class SlackLive:
             return None
         message_ts = str(answer.data["ts"])
         async with self._slack.database.begin(run.workspace_id) as unit:
-            wanted = await unit.slack.shown(run.id, message_ts)
+            wanted = await unit.slack_messages.shown(run.id, message_ts)
         if not wanted:
             await self._slack.api.call("chat.delete", {"channel": answer.data["channel"], "ts": message_ts})
             return None
@@ -141,10 +141,10 @@ class SlackLive:
         answer = await self._slack.api.call("chat.update", {"channel": place.channel_id, "ts": message_ts, **picture})
         self._hold_back(answer.wait)
         async with self._slack.database.begin(run.workspace_id) as unit:
-            message = await unit.slack.message("answer", run.id)
+            message = await unit.slack_messages.message("answer", run.id)
             if message is not None and "parts" not in message.state:
                 return True
-            await unit.slack.again(run.id)
+            await unit.slack_messages.again(run.id)
         self._slack.ring()
         return False
 

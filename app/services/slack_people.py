@@ -3,17 +3,21 @@
 import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 from uuid import UUID
 
 import structlog
 
+from app.channels.channel import one_line
 from app.database.connection import Database
 from app.database.unit import Unit
+from app.integrations.google import GoogleOptions
 from app.integrations.slack_api import SlackApi
+from app.integrations.vault import Vault
 from app.models.errors import Unavailable
 from app.models.identity import Principal
 from app.models.slack import PROVIDER, Bot
+from app.services.approvals import ToolForms
 from app.services.event_hub import EventHub
 from app.services.users import WORKSPACE
 
@@ -38,18 +42,6 @@ _MAY = frozenset(
 Spawn = Callable[[Coroutine[Any, Any, None], str], object]
 
 
-class GoogleDoor(Protocol):
-    """How people of Slack link their Google accounts."""
-
-    async def ticket(self, unit: Unit, user_id: UUID, profile_email: str | None) -> str:
-        """A link that opens once, for this person and this address only."""
-        ...
-
-    async def revoke(self, workspace_id: UUID, user_id: UUID) -> bool:
-        """Withdraw the permission and forget the tokens; False when there was none."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class SlackOptions:
     """What the operator says of the app: the secret that requests are signed with, and who answers."""
@@ -58,6 +50,14 @@ class SlackOptions:
     app_token: str | None = None
     agent: str = "assistant"
     production: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """A person's mail address, where Slack shows it, and name."""
+
+    address: str | None
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +77,17 @@ class Caller:
 
 @dataclass
 class Slack:
-    """What everything about Slack shares in a process. `google` is None where no Google client is configured."""
+    """What everything about Slack shares in a process. `google` is None where no Google client is
+    configured, `tools` where arguments cannot be edited."""
 
     database: Database
     hub: EventHub
     api: SlackApi
     options: SlackOptions
     spawn: Spawn
-    google: GoogleDoor | None = None
+    vault: Vault
+    google: GoogleOptions | None = None
+    tools: ToolForms | None = None
     ring: Callable[[], None] = lambda: None
     _bot: Bot | None = None
     _workspace: UUID | None = None
@@ -135,13 +138,14 @@ class Slack:
         caller = self._people[team_id, slack_id] = _caller(found)
         return caller
 
-    async def address_of(self, slack_id: str) -> str | None:
-        """The mail address in the person's Slack profile; None when Slack does not show it. Raises Unavailable."""
+    async def profile(self, slack_id: str) -> Profile:
+        """What Slack shows of a person. Raises Unavailable."""
         answer = await self.api.call("users.info", {"user": slack_id}, seconds=ASK_SECONDS)
         if not answer.ok and answer.error != "missing_scope":
             raise Unavailable("Slack does not answer. Try again in a moment.", code="slack_unavailable")
-        profile: dict[str, Any] = answer.data["user"].get("profile", {}) if answer.ok else {}
-        return str(profile["email"]) if profile.get("email") else None
+        told: dict[str, Any] = answer.data["user"].get("profile", {}) if answer.ok else {}
+        name = one_line(str(told.get("display_name") or told.get("real_name") or slack_id), 100)
+        return Profile(str(told["email"]) if told.get("email") else None, name)
 
 
 def _caller(found: Any) -> Caller:

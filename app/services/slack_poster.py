@@ -10,9 +10,11 @@ from uuid import UUID
 
 import structlog
 
+from app.channels.slack import escaped
 from app.integrations.slack_api import SlackAnswer
 from app.models.errors import AppError, Unavailable
 from app.models.slack import SlackMessage
+from app.services import connections
 from app.services.slack_answers import close_cards
 from app.services.slack_cards import Part, button, note
 from app.services.slack_people import Slack
@@ -91,7 +93,7 @@ class SlackPoster:
         async with self._slack.database.begin(workspace_id) as unit:
             await close_cards(unit)
             room = SIZE - self._busy
-            taken = await unit.slack.claim(room=room, lease=LEASE_SECONDS) if room > 0 and self._open else []
+            taken = await unit.slack_messages.claim(room=room, lease=LEASE_SECONDS) if room > 0 and self._open else []
         for message in taken:
             self._busy += 1
             self._idle.clear()
@@ -118,6 +120,7 @@ class _Posting:
         self._message = message
         self._state = message.state
         self._ts = message.message_ts
+        self._channel = str(message.state.get("channel") or message.channel_id)
         self._until = time.monotonic() + LEASE_SECONDS - SPARE_SECONDS
 
     async def post(self) -> None:
@@ -139,26 +142,32 @@ class _Posting:
                 await self._failed(answer)
                 return
             self._ts = self._ts or answer.data.get("ts") or answer.data.get("message_ts")
+            # A message to a person lands in a channel that is told only now, and can be changed only there.
+            self._channel = str(answer.data.get("channel") or self._channel)
             if number < len(parts) - 1 and not await self._took(number + 1):
                 return
-        await self._settle(wait=None, sent=len(parts), over=False)
+        await self._settle(wait=None, sent=len(parts), over=False, channel=self._channel)
 
     async def _parts(self) -> list[Part]:
         if self._message.kind != "connect":
             return self._state["parts"]
-        google = self._slack.google
-        if google is None:
-            return [note("No Google client is set up here: ask the operator to set GOOGLE_CLIENT_ID.")]
-        address = await self._slack.address_of(self._state["slack_id"])
+        slack, state = self._slack, self._state
+        person = await slack.profile(state["slack_id"])
         try:
-            async with self._slack.database.begin(self._message.workspace_id) as unit:
-                url = await google.ticket(unit, UUID(self._state["user_id"]), address)
+            async with slack.database.begin(self._message.workspace_id) as unit:
+                link = await connections.ticket(
+                    unit,
+                    slack.google,
+                    UUID(state["user_id"]),
+                    person.address,
+                    person=f"{person.name} ({state['slack_id']} in Slack)",
+                )
         except Unavailable:
             raise
         except AppError as error:
-            return [note(error.detail)]
+            return [note(escaped(error.detail))]
         said = "Connect your Google account. The link is for you alone, opens once, and holds for 10 minutes."
-        return [note(said, button("Connect Google", "link", "google", style="primary", url=url))]
+        return [note(said, button("Connect Google", "link", "google", style="primary", url=link.url))]
 
     async def _part(self, number: int, part: Part) -> SlackAnswer:
         if number == 0 and self._ts is not None:
@@ -179,7 +188,7 @@ class _Posting:
 
     async def _call(self, method: str, part: Part, **more: Any) -> SlackAnswer:
         quiet = {} if method == "chat.update" else _QUIET
-        return await self._slack.api.call(method, {"channel": self._message.channel_id, **quiet, **part, **more})
+        return await self._slack.api.call(method, {"channel": self._channel, **quiet, **part, **more})
 
     def _mark(self, number: int) -> str:
         return f"{self._message.id}:{number}"
@@ -191,7 +200,7 @@ class _Posting:
 
     async def _posted(self, number: int) -> str | None:
         """The part, where it stands in the thread already."""
-        where: dict[str, Any] = {"channel": self._message.channel_id, "limit": 50, "include_all_metadata": "true"}
+        where: dict[str, Any] = {"channel": self._channel, "limit": 50, "include_all_metadata": "true"}
         method = "conversations.history"
         if self._message.thread_ts:
             method, where["ts"] = "conversations.replies", self._message.thread_ts
@@ -216,9 +225,9 @@ class _Posting:
     async def _took(self, sent: int) -> bool:
         async with self._slack.database.begin(self._message.workspace_id) as unit:
             self._state["known"] = self._state.get("tries", 1)
-            return await unit.slack.took(self._message, self._ts or "", sent)
+            return await unit.slack_messages.took(self._message, self._ts or "", sent)
 
     async def _settle(self, *, wait: float | None, **state: Any) -> None:
         known = {"known": self._state.get("tries", 1)}
         async with self._slack.database.begin(self._message.workspace_id) as unit:
-            await unit.slack.settle(self._message, wait=wait, message_ts=self._ts, **{**known, **state})
+            await unit.slack_messages.settle(self._message, wait=wait, message_ts=self._ts, **{**known, **state})
