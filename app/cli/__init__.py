@@ -4,6 +4,7 @@ import sys
 
 import typer
 
+from app.cli.connect import connect
 from app.cli.deliveries import deliveries
 from app.cli.keys import keys
 from app.cli.operations import operations
@@ -14,6 +15,7 @@ cli = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 cli.add_typer(roles)
 cli.add_typer(operations)
 cli.add_typer(keys, name="keys")
+cli.add_typer(connect, name="connect")
 cli.add_typer(schedules, name="schedules")
 cli.add_typer(deliveries, name="deliveries")
 

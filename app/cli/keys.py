@@ -1,4 +1,4 @@
-"""API keys: create, list, revoke."""
+"""API keys: create, list, revoke; and the keys that seal secrets: rotate."""
 
 import json
 from typing import Annotated
@@ -9,7 +9,7 @@ from rich.text import Text
 
 from app.cli.terminal import AsJson, Data, out, with_runtime
 
-keys = typer.Typer(no_args_is_help=True, help="API keys: create, list, revoke.")
+keys = typer.Typer(no_args_is_help=True, help="API keys: create, list, revoke. Keys that seal secrets: rotate.")
 
 
 @keys.command("create")
@@ -50,3 +50,30 @@ def revoke_key(key_id: UUID, data: Data = None) -> None:
 
     row = with_runtime(data, lambda runtime: own_keys.revoke(runtime.database, key_id))
     out.print(Text(f"Revoked {row.id}  {row.name}"))
+
+
+@keys.command("rotate")
+def rotate_keys(
+    check: Annotated[bool, typer.Option("--check", help="Only count what other keys have sealed.")] = False,
+    data: Data = None,
+    as_json: AsJson = False,
+) -> None:
+    """Seal every stored secret under the first key of SIXLANE_KEYS, while everything runs; repeat it as you like.
+
+    The exit code is 0 once nothing is left that needs another key, so that the others can be taken out of the ring.
+    """
+    from app.services import key_rotation
+
+    if check:
+        left = with_runtime(data, lambda runtime: key_rotation.remaining(runtime.database, runtime.vault))
+        resealed = 0
+    else:
+        rotation = with_runtime(data, lambda runtime: key_rotation.rotate(runtime.database, runtime.vault))
+        left, resealed = rotation.left, rotation.resealed
+    if as_json:
+        out.print(Text(json.dumps({"resealed": resealed, "left": left})))
+    else:
+        out.print(Text(f"Sealed anew: {resealed}" if not check else "Sealed under other keys:"))
+        for column, count in left.items():
+            out.print(Text(f"  {column:<32} {count:>8} {'' if check else 'left'}".rstrip()))
+    raise typer.Exit(1 if any(left.values()) else 0)

@@ -30,8 +30,7 @@ class Vault:
 
     def seal(self, plain: bytes, *place: str) -> bytes:
         """The secret as it may be stored at that place."""
-        nonce, key_id = os.urandom(_NONCE_BYTES), self._first.encode()
-        head = _FORMAT + bytes([len(key_id)]) + key_id
+        nonce, head = os.urandom(_NONCE_BYTES), self.head
         return head + nonce + self._ring[self._first].encrypt(nonce, plain, _bound(head, place))
 
     def open(self, sealed: bytes, *place: str) -> bytes:
@@ -45,6 +44,16 @@ class Vault:
             return cipher.decrypt(rest[:_NONCE_BYTES], rest[_NONCE_BYTES:], _bound(head, place))
         except InvalidTag as error:
             raise SealBroken("the secret was sealed for another place, or is damaged") from error
+
+    @property
+    def head(self) -> bytes:
+        """What begins everything that the first key of the ring has sealed, and nothing else."""
+        key_id = self._first.encode()
+        return _FORMAT + bytes([len(key_id)]) + key_id
+
+    def reseal(self, sealed: bytes, *place: str) -> bytes:
+        """The same secret for the same place, under the first key of the ring. Raises SealBroken."""
+        return self.seal(self.open(sealed, *place), *place)
 
     def derived(self, *purpose: str) -> bytes:
         """32 bytes that stay the same for a purpose as long as the first key does: for signing what goes out."""

@@ -59,10 +59,13 @@ async def access_token(
     until, polls = time.monotonic() + PATIENCE_SECONDS, iter(_POLLS)
     while time.monotonic() < until:
         async with database.begin(workspace_id) as unit:
-            row = _usable(await unit.connections.of_user(user_id), scopes)
-            if row.sealed_access is not None and await unit.connections.is_fresh(row.id, FRESH_SECONDS):
+            found, fresh = await unit.connections.with_freshness(user_id, FRESH_SECONDS)
+            row = _usable(found, scopes)
+            if row.sealed_access is not None and fresh:
                 return _token(vault, row, row.sealed_access)
-            fence = await unit.connections.claim_refresh(row.id, row.version, here.seconds + 5)
+            fence = await unit.connections.claim_refresh(
+                row.id, row.version, seconds=here.seconds + 5, fresh=FRESH_SECONDS
+            )
         if fence is None:
             await asyncio.sleep(next(polls, _POLL))
             continue

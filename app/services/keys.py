@@ -216,6 +216,8 @@ class KeyChecker:
                 raise Unauthorized
             if key.expires_at is not None and key.expires_at <= now:
                 raise Unauthorized
+            if not matches[0]:
+                await unit.sealed.rehash(key.id, hash_secret(secret, self._peppers[0]))
             await unit.directory.key_used(key.id)
         return Principal(
             "api_key", f"key:{key.id}", key.workspace_id, key.user_id, frozenset(key.scopes), key.user_bound

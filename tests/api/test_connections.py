@@ -1,8 +1,10 @@
 """Linking Google accounts over real sockets: browsers with their own cookies, a strict Google, and people who cheat."""
 
 import asyncio
+import json
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -12,9 +14,11 @@ import pytest
 from conftest import test_settings
 from fastapi import FastAPI
 from sqlalchemy import text
+from support import programs
 from support.browsers import Browser, browser, form_of, hidden_of
 from support.google_server import CLIENT_SECRET, GoogleServer, google_server
 from support.loopback import bind
+from support.programs import SIXLANE, Running, clean_environment
 from support.serving import serving
 
 from app.main import create_app
@@ -412,6 +416,46 @@ async def test_keys_link_for_whom_they_may(place: Place) -> None:
         assert "Is this you?" in (await hers.go(link)).text, "whoever got a key may have sent the link on"
     wrong = await place.client.post(START, json={"scopes": ["delete"]})
     assert wrong.status_code == 422
+
+
+async def test_the_command_line_waits_for_the_browser(
+    place: Place, database_url: str, redis_url: str, tmp_path: Path
+) -> None:
+    given = {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "SIXLANE_DATA": str(tmp_path)}
+    environment = clean_environment(**given, **place.google.variables(), SIXLANE_LOG_LEVEL="error")
+
+    async def said(command: Running, one: Browser) -> list[str]:
+        url = (await asyncio.to_thread(command.wait_for, "ticket=")).strip()
+        await one.go(url)
+        await asyncio.to_thread(command.process.wait, 30)
+        command.stop()
+        return command.lines
+
+    async with browser(place.google, ADA) as hers, browser(place.google, BOB) as his:
+        del hers.client.headers["Sec-Fetch-Site"]
+        with Running([*SIXLANE, "connect", "google", "--scope", "read"], cwd=tmp_path, environment=environment) as cli:
+            assert (await said(cli, hers))[-1] == f"Connected {ADA}"
+        with Running([*SIXLANE, "connect", "google"], cwd=tmp_path, environment=environment) as cli:
+            place.google.will(BOB, deny=True)
+            assert "declined" in (await said(cli, his))[-1]
+    run = partial(asyncio.to_thread, programs.run, cwd=tmp_path, environment=environment)
+    assert json.loads(await run(*SIXLANE, "keys", "rotate", "--json")) == {
+        "resealed": 0,
+        "left": {
+            "webhook_secrets.sealed": 0,
+            "connections.sealed_refresh": 0,
+            "connections.sealed_access": 0,
+            "oauth_states.sealed_verifier": 0,
+        },
+    }
+    environment["SIXLANE_KEYS"] = f"fresh:{'k' * 40}"
+    with pytest.raises(AssertionError, match=r"connections.sealed_refresh +1"):
+        await run(*SIXLANE, "keys", "rotate", "--check")
+    assert "Sealed anew: 2" in await run(*SIXLANE, "keys", "rotate")
+    await run(*SIXLANE, "keys", "rotate", "--check")
+    environment["GOOGLE_CLIENT_ID"] = ""
+    with pytest.raises(AssertionError, match="GOOGLE_CLIENT_ID"):
+        await run(*SIXLANE, "connect", "google")
 
 
 async def test_without_a_client_of_google_the_variables_are_named(client: httpx.AsyncClient) -> None:

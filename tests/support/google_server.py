@@ -12,7 +12,7 @@ import secrets
 import threading
 import time
 from collections import Counter
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -21,6 +21,8 @@ from urllib.parse import urlencode
 from support.google_wire import cookies, pairs, plain, send_json, signed_token, signer
 from support.loopback import in_thread
 from support.request_log import read_body
+
+from app.integrations.google import Grant
 
 CLIENT_ID, CLIENT_SECRET = "sixlane.apps.example", "GOCSPX-a-secret-of-the-test"
 IDENTITY = frozenset({"openid", "email"})
@@ -120,6 +122,14 @@ class GoogleServer:
         """Decide what this person does at the consent page from now on."""
         with self._lock:
             self._manners[account] = replace(Manners(), **manners)
+
+    def give(self, account: str, scopes: Iterable[str]) -> Grant:
+        """A permission that was given earlier: tokens, without a browser."""
+        with self._lock:
+            consent = self._consents.setdefault(account, Consent(account, set()))
+            consent.scopes |= set(scopes)
+            given = self._issue(account, frozenset(consent.scopes))
+            return Grant(given["access_token"], 3600, self._lasting(account), tuple(sorted(consent.scopes)), None)
 
     def whose(self, token: str) -> Access | None:
         """Whose access token this is, if it opens anything now."""

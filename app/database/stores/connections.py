@@ -1,9 +1,10 @@
 """Linked outside accounts of one workspace, their sealed tokens, and links on their way."""
 
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import and_, func, insert, or_, select, text, update
+from sqlalchemy import ColumnElement, and_, func, insert, literal, not_, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.database.models import connections, oauth_states
@@ -22,6 +23,10 @@ _NO_TOKENS: dict[str, Any] = {
 
 def _in(seconds: float) -> Any:
     return func.app_now() + text(f"interval '{float(seconds)} seconds'")
+
+
+def _fresh(seconds: float) -> ColumnElement[bool]:
+    return func.coalesce(connections.c.access_expires_at > _in(seconds), literal(False))
 
 
 class ConnectionStore:
@@ -58,10 +63,18 @@ class ConnectionStore:
         rows = await self._connection.execute(statement.order_by(connections.c.id.desc()).limit(limit))
         return [Connection(*row) for row in rows]
 
-    async def is_fresh(self, connection_id: UUID, seconds: float) -> bool:
-        """Whether the access token holds for at least so many seconds more."""
-        statement = select(connections.c.access_expires_at > _in(seconds)).where(self._is(connection_id))
-        return bool((await self._connection.execute(statement)).scalar_one_or_none())
+    async def with_freshness(self, user_id: UUID, seconds: float) -> tuple[Connection | None, bool]:
+        """The user's Google connection, and whether its access token holds for at least so many seconds more."""
+        statement = select(*_ROW, _fresh(seconds)).where(
+            connections.c.workspace_id == self._workspace_id,
+            connections.c.user_id == user_id,
+            connections.c.provider == GOOGLE,
+        )
+        found = (await self._connection.execute(statement)).one_or_none()
+        if found is None:
+            return None, False
+        *columns, fresh = found
+        return Connection(*columns), bool(fresh)
 
     async def put(self, values: dict[str, Any], *, access_seconds: int) -> Connection:
         """Insert the connection, or replace the one with its id; the user's row is locked by the caller."""
@@ -74,11 +87,15 @@ class ConnectionStore:
             found = (await self._connection.execute(statement.returning(*_ROW))).one()
         return Connection(*found)
 
-    async def claim_refresh(self, connection_id: UUID, version: int, seconds: float) -> int | None:
-        """Hold the tokens for the one that refreshes them, at most so long; their new version, or None."""
+    async def claim_refresh(self, connection_id: UUID, version: int, *, seconds: float, fresh: float) -> int | None:
+        """Hold the tokens for the one that refreshes them, at most so long; their new version.
+
+        None when somebody else holds them, has changed them, or when they hold for `fresh` seconds more by now.
+        """
         free = or_(connections.c.refreshing_until.is_(None), connections.c.refreshing_until <= func.app_now())
         values = {"refreshing_until": _in(seconds), "version": version + 1}
-        return await self._changed(connection_id, version, values, free, connections.c.status == "active")
+        active = connections.c.status == "active"
+        return await self._changed(connection_id, version, values, free, active, not_(_fresh(fresh)))
 
     async def refreshed(
         self, connection_id: UUID, version: int, values: dict[str, Any], *, access_seconds: int
@@ -136,3 +153,7 @@ class ConnectionStore:
         )
         found = (await self._connection.execute(statement)).one_or_none()
         return LinkState(*found) if found else None
+
+    async def now(self) -> datetime:
+        """The ledger's present time."""
+        return (await self._connection.execute(select(func.app_now()))).scalar_one()
