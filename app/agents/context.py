@@ -110,9 +110,9 @@ class AgentContext:
     """The dependencies of one run.
 
     `effect_key` turns a tool call's id into a key that stays the same over all attempts of that call. `taint` is
-    live: what has entered the run's context from outside so far, by source. `prompt` is what the person asked.
-    `trigger` says what began the run, `present` whether a person is there to be asked. `mail` is the mailbox of the
-    run's user; None where the process has none to give.
+    live: what has entered the run's context from outside so far, by source. `prompt` is what people
+    asked in this conversation in their own words. `trigger` says what began the run, `present` whether a person is
+    there to be asked. `mail` is the mailbox of the run's user; None where the process has none to give.
     """
 
     run_id: UUID

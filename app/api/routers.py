@@ -6,6 +6,7 @@ from fastapi.routing import APIRoute
 from app.api import (
     agents,
     api_keys,
+    approval_links,
     approvals,
     connections,
     conversations,
@@ -28,6 +29,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     schedules.router,
     runs.router,
     approvals.router,
+    approval_links.router,
     connections.router,
     deliveries.router,
     usage.router,

@@ -12,25 +12,35 @@ from app.runtime.parts import Runtime, Workshop
 if TYPE_CHECKING:
     from app.agents.llm import ModelOptions, ModelSource
     from app.agents.registry import AgentRegistry
+    from app.integrations.google import GoogleOptions
     from app.services.agent_executor import Executor
     from app.services.chat import Chat
+    from app.services.planner import Planners
 
 
-def with_workshop(runtime: Runtime) -> Runtime:
+def with_workshop(runtime: Runtime, google: "GoogleOptions | None" = None) -> Runtime:
+    """The runtime with everything that executes runs; without `google` nobody's mailbox can be connected."""
     # Late: the scheduler and most commands never load the agent library.
     from app.agents.llm import ModelSource
     from app.agents.registry import AgentRegistry
     from app.services.agent_executor import Executor, ExecutorOptions
     from app.services.claims import ClaimPool, PoolOptions
+    from app.services.conduct import Workshop as Shared
+    from app.services.mailbox import Mailboxes
 
     settings = runtime.settings
     registry, models = AgentRegistry(), ModelSource(_model_options(settings))
+    mailboxes = Mailboxes(runtime.database, runtime.vault, google) if google else None
     executor = Executor(
-        database=runtime.database,
+        workshop=Shared(
+            runtime.database,
+            registry,
+            models,
+            runtime.guard,
+            mail=mailboxes.of if mailboxes else None,
+            planner=_planners(runtime, registry, models).of,
+        ),
         hub=runtime.hub,
-        registry=registry,
-        models=models,
-        outbound=runtime.guard,
         options=ExecutorOptions(runtime.process_id, settings.runs.lease_seconds, settings.runs.max_attempts),
         spawn=runtime.tasks.start,
         metrics=runtime.metrics,
@@ -47,7 +57,24 @@ def with_workshop(runtime: Runtime) -> Runtime:
     )
     pool = ClaimPool(runtime.database, executor, caps)
     chat = _chat(runtime, executor, registry, models)
-    return replace(runtime, workshop=Workshop(registry, models, executor, chat, pool))
+    return replace(runtime, workshop=Workshop(registry, models, executor, chat, pool, mailboxes))
+
+
+def _planners(runtime: Runtime, registry: "AgentRegistry", models: "ModelSource") -> "Planners":
+    from app.services.orders import Desk
+    from app.services.planner import Planners
+
+    settings = runtime.settings
+    desk = Desk(
+        registry,
+        models,
+        runtime.guard,
+        runtime.vault,
+        max_attempts=settings.runs.max_attempts,
+        min_seconds=settings.schedules.min_seconds,
+        production=settings.production,
+    )
+    return Planners(runtime.database, desk)
 
 
 def _chat(runtime: Runtime, executor: "Executor", registry: "AgentRegistry", models: "ModelSource") -> "Chat":

@@ -9,10 +9,6 @@ from uuid import UUID
 import structlog
 from pydantic_ai import CancellationToken
 
-from app.agents.context import Outbound
-from app.agents.llm import ModelSource
-from app.agents.registry import AgentRegistry
-from app.database.connection import Database
 from app.integrations.metrics import Metrics
 from app.models.errors import LeaseLost, Unavailable
 from app.models.run import TERMINAL, Run, RunResult
@@ -62,11 +58,8 @@ class Executor:
     def __init__(
         self,
         *,
-        database: Database,
+        workshop: Workshop,
         hub: EventHub,
-        registry: AgentRegistry,
-        models: ModelSource,
-        outbound: Outbound,
         options: ExecutorOptions,
         spawn: Spawn,
         metrics: Metrics,
@@ -74,9 +67,9 @@ class Executor:
         self.options = options
         self.on_free: Callable[[], None] | None = None
         self.on_left: Callable[[Run], None] | None = None
-        self._database = database
+        self._database = workshop.database
         self._hub = hub
-        self._workshop = Workshop(database, registry, models, outbound)
+        self._workshop = workshop
         self._spawn = spawn
         self._metrics = metrics
         self._held: dict[UUID, Execution] = {}

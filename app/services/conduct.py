@@ -32,7 +32,7 @@ from app.models.run import Limits, Run
 from app.services.attempt import Attempt
 from app.services.definitions import definition_of, settle
 from app.services.ending import Ending
-from app.services.history import step_of
+from app.services.history import prompts_of, step_of
 from app.services.journal import Journal
 from app.services.notes import Notes
 
@@ -40,6 +40,9 @@ if TYPE_CHECKING:
     from app.agents.mail import MailBox
 
 log = structlog.get_logger(__name__)
+
+_ASKED_AS_SAVED = frozenset({"api", "execute", "schedule", "backfill"})
+"""Triggers of runs that are asked nothing but what a person saved with the task."""
 
 BACKOFF_BASE = 1.0
 BACKOFF_MOST = 60.0
@@ -105,7 +108,7 @@ class Conduct:
         attempt, run = self._attempt, self._attempt.run
         registry = self._workshop.registry
         definition = await definition_of(self._workshop.database, registry, run)
-        context = self._context()
+        context = self._context(await self._words())
         limits = Limits.model_validate(run.limits)
         agent: Agent[AgentContext, Any] = registry.build(
             definition, registry.pattern(run.pattern), model=self._workshop.models.resolve(run.model)
@@ -132,7 +135,19 @@ class Conduct:
             infer_name=False,
         )
 
-    def _context(self) -> AgentContext:
+    async def _words(self) -> str:
+        """What people said here themselves: not what a webhook or an earlier task has put into a prompt."""
+        run = self._attempt.run
+        own = run.input.get("prompt") or ""
+        if run.task_id is not None and run.trigger not in _ASKED_AS_SAVED:
+            async with self._workshop.database.begin(run.workspace_id) as unit:
+                task = await unit.tasks.get(run.task_id)
+            return task.prompt if task else ""
+        if self._workshop.registry.pattern(run.pattern).lane != "interactive":
+            return own
+        return "\n".join([*prompts_of(self._attempt.messages), own])
+
+    def _context(self, words: str) -> AgentContext:
         run = self._attempt.run
         history = self._attempt.history
         assert history is not None
@@ -150,7 +165,7 @@ class Conduct:
             context_data=history.context_data,
             targets=tuple(Target(**target) for target in history.targets),
             taint=self._attempt.tainted,
-            prompt=run.input.get("prompt") or "",
+            prompt=words,
             trigger=run.trigger,
             present=self._workshop.registry.pattern(run.pattern).lane == "interactive",
             grants=_grants(history.grants),

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import uniform
 from typing import Any
 
@@ -17,6 +17,7 @@ from app.database.unit import Unit
 from app.models.delivery import RETRY_SECONDS, Delivery, Message, Outcome, Verdict
 from app.models.errors import Unavailable
 from app.models.ids import new_id
+from app.services import approval_links
 from app.services.rendering import DIGEST, compose
 
 log = structlog.get_logger(__name__)
@@ -154,7 +155,11 @@ class Courier:
     async def _send(self, channel: Channel, delivery: Delivery) -> Outcome:
         try:
             message: Message = compose(delivery, self._options.base_url)
+            more = await approval_links.lines_for(self._database, delivery, self._options.base_url)
+            message = replace(message, markdown=message.markdown + more)
             rendered = await asyncio.to_thread(form_of, delivery.channel, message)
+        except Unavailable as error:
+            return Outcome("retry", reason="database_away", detail=error.detail)
         except Exception as error:
             log.exception("courier.not_rendered", delivery_id=str(delivery.id))
             return Outcome("failed", reason="not_rendered", detail=f"It cannot be rendered: {type(error).__name__}.")

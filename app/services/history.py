@@ -83,6 +83,13 @@ def step_of(messages: Sequence[ModelMessage], run_id: UUID) -> int:
     return sum(isinstance(one, ModelResponse) and (one.run_id or "").startswith(own) for one in messages)
 
 
+def prompts_of(messages: Sequence[ModelMessage]) -> list[str]:
+    """What was asked in the conversation, the oldest first."""
+    requests = (message for message in messages if isinstance(message, ModelRequest))
+    parts = (part.content for request in requests for part in request.parts if isinstance(part, UserPromptPart))
+    return [content for content in parts if isinstance(content, str)]
+
+
 def _last_response(messages: Sequence[ModelMessage]) -> int:
     return next((at for at in range(len(messages) - 1, -1, -1) if isinstance(messages[at], ModelResponse)), 0)
 

@@ -20,6 +20,7 @@ from app.agents.policy import verdict_of
 from app.agents.text import clean
 from app.agents.tool import OutcomeUnknown, ToolSpec
 from app.models.approval import arguments_hash
+from app.models.connection import ReconnectNeeded
 from app.models.errors import Transient
 from app.models.run import ToolCall
 from app.services.history import step_of
@@ -170,6 +171,8 @@ class Journal(AbstractCapability[AgentContext]):
         text = clean(str(error)) or type(error).__name__
         await self.attempt.record_call(call.step, call.part, call.spec, jsonable(call.args), "failed", text)
         self.attempt.tool_ended(call.part, "failed", text)
+        if isinstance(error, ReconnectNeeded):
+            return  # the run ends: nothing that it still could do would be what the person asked for
         if not isinstance(error, ToolFailed | ModelRetry) and not type(error).__module__.startswith("pydantic_ai"):
             raise ToolFailed(f"{call.spec.name} failed: {text}") from error
 

@@ -18,6 +18,7 @@ from app.models.ids import new_id
 from app.models.notification import NotificationConfig, Occasion, slack_hook
 from app.models.run import Run, RunResult
 from app.models.task import Task
+from app.services.approval_views import revealed, sources
 
 Moment = Literal["paused", "recovered"] | None
 
@@ -231,10 +232,13 @@ def _bounded(result: RunResult | None) -> Any:
 
 
 def _asked(approval: Approval) -> str:
-    shown = json.dumps(approval.arguments, ensure_ascii=False, indent=2)
-    return (
+    shown = revealed(json.dumps(approval.arguments, ensure_ascii=False, indent=2))
+    read = sources(approval.taint)
+    why = " ".join(filter(None, (approval.reason, read and f"The run has read: {read}.")))
+    asked = (
         f"**{approval.tool}** ({approval.kind}, approval {approval.id})\n\n```json\n{_cut(shown, MOST_ARGUMENTS)}\n```"
     )
+    return f"{asked}\n\n{revealed(why)}" if why else asked
 
 
 def _cut(text: str, most: int) -> str:

@@ -22,7 +22,7 @@ _NULLABLE = frozenset({"title", "limits", "model", "depends_on"})
 
 
 async def create(
-    unit: Unit, principal: Principal, wanted: TaskCreate, *, desk: Desk, once: Once | None
+    unit: Unit, principal: Principal, wanted: TaskCreate, *, desk: Desk, once: Once | None, task_id: UUID | None = None
 ) -> tuple[Task, str | None, bool]:
     """Save a task and begin its first run where nothing else makes its runs, in one unit.
 
@@ -34,7 +34,7 @@ async def create(
     values = _stored(wanted.model_dump(exclude={"task_type", "agent", "user_id", *standing.FIELDS}), wanted, desk)
     desk.check_rules(wanted.notification_config, agent)
     desk.check_model(wanted.model or agent.model, Limits.model_validate(values["limits"]))
-    task_id = new_id()
+    task_id = task_id or new_id()
     existing = await earlier(unit, once, task_id)
     if existing is not None:
         return await get(unit, principal, existing), None, True

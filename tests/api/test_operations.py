@@ -120,6 +120,7 @@ async def test_every_door_says_who_may_come_in() -> None:
         "/tasks/webhooks/{task_id}",
         "/connections/google/start",
         "/auth/callback",
+        "/approvals/link/{token}",
     }
 
 

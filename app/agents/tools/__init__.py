@@ -12,6 +12,7 @@ from app.agents.tools import (
     mail_search,
     mail_send,
     notes,
+    propose_task,
     web_page,
 )
 
@@ -27,5 +28,6 @@ TOOLS: tuple[ToolSpec, ...] = (
     mail_reply.TOOL,
     mail_send.TOOL,
     mail_label.TOOL,
+    propose_task.TOOL,
 )
 """Every tool; a new one is a file here and an entry in this tuple."""
