@@ -121,6 +121,9 @@ async def test_every_door_says_who_may_come_in() -> None:
         "/connections/google/start",
         "/auth/callback",
         "/approvals/link/{token}",
+        "/slack/events",
+        "/slack/commands",
+        "/slack/interactions",
     }
 
 
