@@ -29,7 +29,8 @@ def app_of(request: Request) -> SlackApp:
     state = request.app.state
     made: SlackApp | None = getattr(state, "slack_app", None)
     if made is None:
-        made = state.slack_app = slack_app(runtime_of(request))
+        runtime = runtime_of(request)
+        made = state.slack_app = runtime.slack or slack_app(runtime)
     return made
 
 

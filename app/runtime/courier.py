@@ -1,13 +1,27 @@
 """The courier of a worker: by what it sends, as the settings say."""
 
+from dataclasses import replace
+
 from app.channels.channel import Means
 from app.config import Settings
 from app.integrations.http import OutboundGuard
 from app.integrations.slack import SlackOptions, SlackSender
 from app.integrations.smtp import Mailer, MailServer
 from app.integrations.vault import Vault
+from app.runtime.parts import Runtime
 from app.runtime.workshop import plain
+from app.services.courier import Courier, CourierOptions
 from app.services.deliveries import signing_secret
+
+
+def with_courier(runtime: Runtime) -> Runtime:
+    """The worker's hand for notifications; what is settled here is delivered without waiting for the next tick."""
+    settings = runtime.settings
+    means = means_of(settings, runtime.guard, runtime.vault)
+    options = CourierOptions(base_url=settings.server.public_url)
+    courier = Courier(runtime.database, means, options, runtime.tasks.start)
+    runtime.settler.on_settled = courier.ring
+    return replace(runtime, courier=courier)
 
 
 def means_of(settings: Settings, guard: OutboundGuard, vault: Vault) -> Means:

@@ -8,7 +8,6 @@ import signal
 import socket
 import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
-from dataclasses import replace
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -32,6 +31,7 @@ from app.models.bells import Bell, CancelAsked, EventsAppended, RunReady
 from app.models.errors import SettingError, Unavailable
 from app.models.ids import new_id
 from app.models.run import Run
+from app.runtime.google import google_options
 from app.runtime.parts import Role, Runtime, Tasks
 from app.runtime.workshop import with_workshop
 from app.services.event_hub import EventHub
@@ -99,7 +99,8 @@ async def open_runtime(settings: Settings, role: Role, metrics: Metrics | None =
             timetable_changed=asyncio.Event(),
         )
         if role in ("api", "worker"):
-            runtime = with_workshop(_with_courier(runtime) if role == "worker" else runtime)
+            runtime = with_workshop(runtime, google_options(settings))
+            runtime = _with_hands(runtime) if role == "worker" else runtime
             executors.append(runtime.works.executor)
             runtime.works.executor.on_left = lambda run: _left(runtime, run)
         database.set_ringer(_ringer(runtime))
@@ -154,18 +155,12 @@ async def _send(runtime: Runtime, bell: Bell) -> None:
         await runtime.bus.ring_cancel(bell.run_id)
 
 
-def _with_courier(runtime: Runtime) -> Runtime:
-    """The worker's hand for notifications; what is settled here is delivered without waiting for the next tick."""
-    # Late: the scheduler never loads what mail and Slack are made with.
-    from app.runtime.courier import means_of
-    from app.services.courier import Courier, CourierOptions
+def _with_hands(runtime: Runtime) -> Runtime:
+    """What a worker delivers with: mail, webhooks, Slack. Late: the scheduler never loads what they are made with."""
+    from app.runtime.courier import with_courier
+    from app.runtime.slack import with_slack
 
-    settings = runtime.settings
-    options = CourierOptions(base_url=settings.server.public_url)
-    means = means_of(settings, runtime.guard, runtime.vault)
-    courier = Courier(runtime.database, means, options, runtime.tasks.start)
-    runtime.settler.on_settled = courier.ring
-    return replace(runtime, courier=courier)
+    return with_slack(with_courier(runtime))
 
 
 def _left(runtime: Runtime, run: Run) -> None:
@@ -193,6 +188,8 @@ def _begin(runtime: Runtime, database_url: str) -> None:
         runtime.tasks.start(runtime.settler.run(), "settle")
         if runtime.courier is not None:
             runtime.tasks.start(runtime.courier.run(), "deliver")
+        if runtime.slack is not None:
+            runtime.slack.begin()
 
 
 def _warm_up(runtime: Runtime) -> None:
@@ -249,11 +246,12 @@ async def wind_down(runtime: Runtime) -> None:
     runtime.hub.close_feeds()
     if runtime.workshop is not None:
         runtime.workshop.pool.close()
-        if runtime.courier is not None:
-            runtime.courier.close()
+        hands = [hand for hand in (runtime.courier, runtime.slack) if hand is not None]
+        for hand in hands:
+            hand.close()
         await runtime.workshop.executor.drain(runtime.settings.server.shutdown_seconds)
-        if runtime.courier is not None:
-            await runtime.courier.drain(LAST_DELIVERY_SECONDS)
+        for hand in hands:
+            await hand.drain(LAST_DELIVERY_SECONDS)
 
 
 @contextlib.contextmanager
@@ -288,8 +286,12 @@ async def _close(runtime: Runtime) -> None:
     await runtime.tasks.close()
     if runtime.workshop is not None:
         await runtime.workshop.models.aclose()
+        if runtime.workshop.mailboxes is not None:
+            runtime.workshop.mailboxes.close()
     if runtime.courier is not None:
         await runtime.courier.aclose()
+    if runtime.slack is not None:
+        await runtime.slack.aclose()
     await runtime.guard.aclose()
     await runtime.doorbell.close()
     await runtime.bus.close()

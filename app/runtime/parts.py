@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from app.services.claims import ClaimPool
     from app.services.courier import Courier
     from app.services.mailbox import Mailboxes
+    from app.services.slack_app import SlackApp
 
 log = structlog.get_logger(__name__)
 
@@ -91,6 +92,7 @@ class Runtime:
     courier: "Courier | None"
     timetable_changed: asyncio.Event
     workshop: Workshop | None = None
+    slack: "SlackApp | None" = None
     version: str = __version__
 
     @property

@@ -1,42 +1,32 @@
 """The Slack app of a process, as the settings say."""
 
-from dataclasses import dataclass
+from dataclasses import replace
 
 from app.integrations.slack_api import SlackApi
 from app.integrations.slack_socket import SlackSocket
 from app.runtime.google import google_options
 from app.runtime.parts import Runtime
 from app.runtime.workshop import plain
+from app.services.slack_app import SlackApp
 from app.services.slack_inbox import SlackInbox
 from app.services.slack_live import SlackLive
 from app.services.slack_people import Slack, SlackOptions
 from app.services.slack_poster import SlackPoster
 
 
-@dataclass(frozen=True)
-class SlackApp:
-    """What a process does about Slack: takes in what comes, and posts what is due."""
+def with_slack(runtime: Runtime) -> Runtime:
+    """The worker's hand in Slack, where there is a bot to speak as; what is settled here is posted at once."""
+    if runtime.settings.slack.bot_token is None:
+        return runtime
+    made, tell = slack_app(runtime), runtime.settler.on_settled
 
-    slack: Slack
-    inbox: SlackInbox
-    poster: SlackPoster
-    socket: SlackSocket | None = None
+    def settled() -> None:
+        made.poster.ring()
+        if tell is not None:
+            tell()
 
-    def begin(self) -> None:
-        """Begin to post, and with an app token to listen: for a worker."""
-        self.slack.spawn(self.poster.run(), "slack posts")
-        if self.socket is not None:
-            self.slack.spawn(self.socket.run(), "slack socket")
-
-    def close(self) -> None:
-        """Take nothing any more."""
-        self.poster.close()
-        if self.socket is not None:
-            self.socket.close()
-
-    async def aclose(self) -> None:
-        """Close the connections to Slack."""
-        await self.slack.api.aclose()
+    runtime.settler.on_settled = settled
+    return replace(runtime, slack=made)
 
 
 def slack_app(runtime: Runtime) -> SlackApp:
