@@ -64,7 +64,8 @@ def written(mail: Outgoing, account: str, ident: str, now: datetime, answers: It
 
 def chain_of(references: str, ident: str) -> list[str]:
     """The Message-IDs that an answer refers to, out of the headers of the mail that it answers."""
-    return [*_MESSAGE_ID.findall(references[:5000]), *_MESSAGE_ID.findall(ident[:300])[:1]]
+    last = _MESSAGE_ID.findall(ident[:300])[:1]
+    return [*(one for one in dict.fromkeys(_MESSAGE_ID.findall(references[:5000])) if one not in last), *last]
 
 
 def read_back(raw: str) -> tuple[str, Outgoing]:
