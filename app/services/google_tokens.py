@@ -14,6 +14,7 @@ from app.integrations.google import GoogleOptions, GoogleRefused, GoogleUnavaila
 from app.integrations.vault import SealBroken, Vault
 from app.models.connection import Connection, MailScope, NotConnected, ReconnectNeeded, Token, mail_scopes
 from app.models.errors import Conflict
+from app.services import slack_notices
 from app.services.uninterrupted import uninterrupted
 
 FRESH_SECONDS = 60
@@ -139,6 +140,8 @@ async def _refresh(
 async def _lose(database: Database, row: Connection, fence: int) -> bool:
     async with database.begin(row.workspace_id) as unit:
         lost = await unit.connections.lose(row.id, fence, "invalid_grant")
+        if lost:
+            await slack_notices.lost(unit, row.user_id, row.account)
     if lost:
         log.warning("connection.reconnect_needed", connection_id=str(row.id), user_id=str(row.user_id))
     return lost

@@ -20,6 +20,7 @@ from app.integrations.vault import SealBroken, Vault
 from app.models.connection import Connection, Declined, Departure, Linked, LinkRefused, LinkState, Question, mail_scopes
 from app.models.errors import AppError, Transient
 from app.models.ids import new_id
+from app.services import slack_notices
 from app.services.connections import LINK_SECONDS, secret_hash
 from app.services.google_tokens import client_refused, seal_place, sealed_tokens
 
@@ -215,6 +216,7 @@ async def _link(linking: Linking, unit: Unit, row: LinkState, grant: Grant, pers
         access_seconds=grant.seconds,
     )
     await unit.links.end(row, {"linked": person.address})
+    await slack_notices.linked(unit, row.user_id, person.address)
     return Linked(person.address, row.origin["person"], tuple(mail_scopes(scopes)))
 
 

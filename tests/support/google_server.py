@@ -97,8 +97,8 @@ class GoogleServer:
         self._spent: dict[str, str] = {}
         self._access: dict[str, Access] = {}
         self._mounts: dict[str, Any] = {}
-        self._key, self._certificate = signer()
-        self._other_key, _ = signer()
+        self._key, self._certificate = signer("google")
+        self._other_key, _ = signer("somebody else")
 
     def variables(self) -> dict[str, str]:
         """The settings that point at this server."""

@@ -4,6 +4,7 @@ import base64
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -13,8 +14,9 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.x509.oid import NameOID
 
 
-def signer() -> tuple[rsa.RSAPrivateKey, str]:
-    """A key, and the certificate that others check its signatures with."""
+@cache
+def signer(_name: str) -> tuple[rsa.RSAPrivateKey, str]:
+    """A key, and the certificate that others check its signatures with; made once in a process."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "accounts.example")])
     now = datetime.now(UTC)
