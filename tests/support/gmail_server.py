@@ -9,6 +9,7 @@ import base64
 import binascii
 import json
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -55,6 +56,15 @@ class Fault:
     retry_after: int | None = None
 
 
+@dataclass
+class Flight:
+    """A request that is being answered; `done` once it has taken effect."""
+
+    account: str
+    what: str
+    done: bool = False
+
+
 class _No(Exception):
     def __init__(self, status: int, reason: str, retry_after: int | None = None) -> None:
         super().__init__(reason)
@@ -76,14 +86,20 @@ class _Asked:
 
 
 class GmailServer:
-    """The ASGI application, and the test's own view of it."""
+    """The ASGI application, and the test's own view of it.
+
+    `pace(what)` holds requests, seconds before and after their effect; `flights` are those going on. A sent mail is
+    found by its Message-ID only `lag` seconds later.
+    """
 
     def __init__(self, whose: Callable[[str], Any]) -> None:
         self.sent: list[Left] = []
         self.asked: list[tuple[str, str]] = []
         self.refused = 0
         self.faults: list[Fault] = []
-        self.sending = 0
+        self.lag = 0.0
+        self.pace: Callable[[str], tuple[float, float]] = lambda _: (0.0, 0.0)
+        self.flights: dict[int, Flight] = {}
         self._whose = whose
         self._boxes: dict[str, Box] = {}
         self._lock = threading.RLock()
@@ -120,7 +136,7 @@ class GmailServer:
                 await asyncio.sleep(fault.seconds)
             if fault is not None and not fault.after and (fault.cut or fault.status):
                 self._break(fault)
-            answer = self._answer(asked, headers.get(b"authorization", b"").decode())
+            answer = await self._paced(asked, headers.get(b"authorization", b"").decode())
             if fault is not None and fault.after:
                 self._break(fault)
         except _No as no:
@@ -137,6 +153,20 @@ class GmailServer:
             await send({"type": "http.response.body", "body": b""})
         else:
             await send_json(send, 200, answer)
+
+    async def _paced(self, asked: _Asked, authorization: str) -> dict[str, Any] | None:
+        what = f"{asked.method} {asked.path.removeprefix(_USER)}"
+        before, after = self.pace(what)
+        access = self._whose(authorization.partition(" ")[2])
+        flight = self.flights[id(asked)] = Flight(access.account if access else "", what)
+        try:
+            await asyncio.sleep(before)
+            answer = self._answer(asked, authorization)
+            flight.done = True
+            await asyncio.sleep(after)
+        finally:
+            del self.flights[id(asked)]
+        return answer
 
     def _fault(self, what: str) -> Fault | None:
         with self._lock:
@@ -173,6 +203,8 @@ class GmailServer:
             case ("GET", "messages"):
                 needs(_READ)
                 found = asked.box.search(asked.one("q"), asked.query.get("labelIds", []))
+                if asked.one("q").startswith("rfc822msgid:"):
+                    found = [one for one in found if one.at <= time.time() - self.lag]
                 listed = [{"id": one.id, "threadId": one.thread} for one in found]
                 return _some("messages", listed, asked)
             case ("POST", "messages", "batchModify"):
