@@ -72,6 +72,10 @@ class Audit:
         async with self._connection() as connection:
             return await connection.fetch(statement, *values)
 
+    async def connect(self) -> asyncpg.Connection:
+        """A connection of the caller's own."""
+        return await asyncpg.connect(self._url)
+
     @contextlib.asynccontextmanager
     async def _connection(self) -> AsyncGenerator[asyncpg.Connection]:
         # one for each question: the server may have been killed since the last one
