@@ -91,7 +91,7 @@ async def box(database: Database, google: GoogleServer) -> AsyncGenerator[Mailbo
         userinfo_url=f"{google.url}/userinfo",
         certs_url=f"{google.url}/certs",
         gmail_base_url=google.url,
-        seconds=1.0,
+        seconds=2.0,
     )
     made = Mailbox(database, google, here, Vault([OLD]), workspace.id, user.id)
     await connect(made, ADA)
