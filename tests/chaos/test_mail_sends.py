@@ -112,7 +112,7 @@ async def work(
             "grants": {"send_to": [BOB]},
         }
         run_id = (await client.post("/tasks", body, f"t-{mark}"))["last_run_id"]
-        order.run = await client.ended(run_id, 60)
+        order.run = await client.ended(run_id, 240)
 
 
 async def strike(fleet: Fleet, post: Post, audit: Audit, blows: list[Blow], rng: random.Random) -> None:
@@ -125,7 +125,7 @@ async def strike(fleet: Fleet, post: Post, audit: Audit, blows: list[Blow], rng:
             fleet.kill(member)
             blows.append(blow)
             group.create_task(fleet.start("worker"))
-            await asyncio.sleep(rng.uniform(0.5, 2.0))
+            await asyncio.sleep(rng.uniform(0.5, 2.5))
 
 
 async def _find(

@@ -183,6 +183,25 @@ async def test_a_draft_is_answered_with_and_sent(office: Office) -> None:
     assert not box.drafts
 
 
+@pytest.mark.parametrize(("decision", "leaves"), [("repeat", 1), ("happened", 0), ("skip", 0)])
+async def test_what_nobody_knows_is_asked(office: Office, decision: str, leaves: int) -> None:
+    box = await office.connect("owner")
+    fault = office.post.gmail.fail("drafts/send", status=503)
+    run = await office.desk.delegate(
+        {"tools": [use("mail_send", **LETTER)]}, {"text": "Well."}, grants={"send_to": LETTER["to"]}
+    )
+    while fault.times:
+        await asyncio.sleep(0.002)
+    box.mails.pop(box.drafts.pop(next(iter(box.drafts))))  # somebody throws it away before it is tried again
+    assert (await office.ended(run)).status == "waiting"
+    [approval] = await office.approvals(run)
+    assert approval.kind == "unknown_outcome"
+    await office.desk.decide(approval.id, decision)
+    assert (await office.ended(run)).status == "completed"
+    assert len(office.post.gmail.sent) == leaves
+    assert len(await office.results(run)) == 1
+
+
 async def test_tokens_end_halfway_through_two_calls(office: Office, model: Loopback) -> None:
     box = await office.connect("owner")
     mails = [box.receive(f"Mail {n}", f"body {n}") for n in range(2)]
