@@ -12,7 +12,7 @@ CONNECTION: dict[str, Any] = {
     "id": ID,
     "provider": "google",
     "user_id": "owner",
-    "account": "ada@example.com",
+    "account": "user@example.com",
     "status": "active",
     "status_reason": None,
     "scopes": ["read", "draft", "send"],

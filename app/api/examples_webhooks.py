@@ -45,7 +45,7 @@ TRIED: dict[str, Any] = {
     "filtered": False,
     "duplicate": False,
     "dedup_key": "id:msg_2KWPBgLlAfxdpx2AI54pPJ85f4W",
-    "variables": {"customer": "Ada"},
+    "variables": {"customer": "C-4711"},
     "prompt": "Greet Ada.\n\nThe event, as data:\n<webhook_payload>\n{}\n</webhook_payload>",
     "would_run": True,
 }

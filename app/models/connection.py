@@ -195,7 +195,7 @@ class ConnectIn(Inbound):
         default_factory=lambda: list(USUAL_SCOPES), examples=[["read", "draft", "send"]]
     )
     user_id: ExternalUserId | None = Field(default=None, examples=[None])
-    account: Account | None = Field(default=None, examples=["ada@example.com"])
+    account: Account | None = Field(default=None, examples=["user@example.com"])
 
 
 class ConnectOut(Outbound):
@@ -211,7 +211,7 @@ class ConnectionOut(Outbound):
     id: UUID
     provider: Literal["google"]
     user_id: str = Field(examples=["owner"])
-    account: str = Field(examples=["ada@example.com"])
+    account: str = Field(examples=["user@example.com"])
     status: Status
     status_reason: str | None
     scopes: list[MailScope]

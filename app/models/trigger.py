@@ -230,6 +230,6 @@ class TryOut(Outbound):
     filtered: bool
     duplicate: bool
     dedup_key: str
-    variables: dict[str, str] = Field(examples=[{"customer": "Ada"}])
+    variables: dict[str, str] = Field(examples=[{"customer": "C-4711"}])
     prompt: str
     would_run: bool

@@ -48,9 +48,9 @@ async def test_looking_decides_nothing_and_a_button_decides_once(app: FastAPI, c
     run_id, (only,) = await waiting_run(app, client, "tool_call")
     (link,) = await links(app, [only])
     async with from_anywhere(app) as stranger:
-        for _ in range(3):
-            page = await stranger.get(link)
-            assert page.status_code == 200
+        pages = [await stranger.get(link) for _ in range(3)]
+        assert {page.status_code for page in pages} == {200}
+        page = pages[-1]
         assert "http_post" in page.text
         assert "crm" in page.text
         assert page.headers["referrer-policy"] == "no-referrer"
@@ -148,4 +148,4 @@ async def test_only_mail_about_a_waiting_run_carries_links(app: FastAPI, client:
         rows = await unit.connection.exec_driver_sql("SELECT token_hash, to_jsonb(l)::text FROM approval_links l")
         found = rows.all()
     assert hashlib.sha256(token.encode()).digest() in {row[0] for row in found}
-    assert not any(token in row[1] for row in found)
+    assert not any(token in str(row) for row in found)

@@ -23,7 +23,7 @@ async def mail_search(
 
     Args:
         ctx: The run.
-        query: A Gmail search, such as `is:unread newer_than:1d`, `from:ada@example.com` or `subject:invoice`.
+        query: A Gmail search, such as `is:unread newer_than:1d`, `from:user@example.com` or `subject:invoice`.
         limit: How many mails at most.
     """
 
