@@ -32,7 +32,7 @@ def is_loopback(host: str) -> bool:
 def problems(settings: Settings) -> list[Problem]:
     """Return everything that forbids a start in the settings' mode; empty means go."""
     if settings.production:
-        return [*_stores(settings), *_secrets(settings), *_web(settings), *_model(settings)]
+        return [*_stores(settings), *_secrets(settings), *_web(settings), *_accounts(settings), *_model(settings)]
     if not is_loopback(settings.server.host):
         why = f"{settings.server.host} can be reached from outside, and local mode answers without a key"
         return [Problem("SIXLANE_HOST", why, "leave it unset, or set SIXLANE_ENV=production")]
@@ -69,6 +69,18 @@ def _web(settings: Settings) -> list[Problem]:
         found.append(Problem("PUBLIC_URL", "keys would cross the network in the clear", "use an https:// address"))
     if "*" in settings.server.cors_origins:
         found.append(Problem("CORS_ORIGINS", "* lets every web page call the API", "list the origins"))
+    return found
+
+
+def _accounts(settings: Settings) -> list[Problem]:
+    """What Google needs. Slack's doors are shut as long as it has no signing secret, so nothing is asked for them."""
+    found: list[Problem] = []
+    google, home = settings.google, (settings.server.public_url or "").rstrip("/")
+    if google.redirect_uri and not google.redirect_uri.startswith(f"{home}/"):
+        why = "Google would send people elsewhere than to this server"
+        found.append(Problem("GOOGLE_REDIRECT_URI", why, f"leave it unset, or set {home}/auth/callback"))
+    if google.client_id and not google.client_secret:
+        found.append(_unset(settings, "GOOGLE_CLIENT_SECRET", "GOOGLE_CLIENT_ID is set, and nobody can connect"))
     return found
 
 

@@ -209,6 +209,8 @@ def test_a_sound_production_configuration_starts() -> None:
         ({"PUBLIC_URL": ""}, "PUBLIC_URL"),
         ({"PUBLIC_URL": "http://agents.example.com"}, "PUBLIC_URL"),
         ({"CORS_ORIGINS": "*"}, "CORS_ORIGINS"),
+        ({"GOOGLE_REDIRECT_URI": "https://elsewhere.example.com/auth/callback"}, "GOOGLE_REDIRECT_URI"),
+        ({"GOOGLE_CLIENT_ID": "client"}, "GOOGLE_CLIENT_SECRET"),
         ({"OPENAI_API_KEY": ""}, "DEFAULT_MODEL"),
         ({"OPENAI_API_KEY": "your-openai-api-key"}, "DEFAULT_MODEL"),
         ({"DEFAULT_MODEL": "anthropic:x"}, "ANTHROPIC_API_KEY"),
@@ -227,6 +229,7 @@ def test_production_refuses_what_is_unsafe(change: dict[str, str], setting: str)
         {"DATABASE_URL": "postgres://u:p@10.0.0.3/d"},
         {"PUBLIC_URL": "http://127.0.0.1:8000"},
         {"REDIS_URL": "redis://127.0.0.1:6379"},
+        {"SLACK_BOT_TOKEN": "xoxb-1"},
     ],
 )
 def test_production_accepts_what_is_safe(change: dict[str, str]) -> None:
