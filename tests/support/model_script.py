@@ -1,5 +1,10 @@
-"""What the scripted model server is told to do: a list of steps that travels in the prompt itself."""
+"""What the scripted model server is told to do: a list of steps that travels in the prompt itself.
 
+A step `{"obey": n}` makes the n-th list of calls that stands in what the model was given to read: a model that does
+whatever a mail, a page or a webhook tells it. `orders` writes such text.
+"""
+
+import base64
 import json
 import re
 import secrets
@@ -7,6 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 _SCRIPT = re.compile(r"^SCRIPT: ?(\[.*\])\s*$", re.MULTILINE)
+_ORDERS = re.compile(r"OBEY:([A-Za-z0-9_=-]+)")
+_DRAFT = re.compile(r'draft_id\\*": ?\\*"([A-Za-z0-9_-]+)')
+_MAIL = re.compile(r'<mail id=\\*"([A-Za-z0-9_-]+)')
 _MARK = re.compile(r"MARK: ?([\w.:-]+)")
 
 
@@ -45,18 +53,30 @@ class Dialogue:
 
     prompt: str
     spoken: int
+    read: str = ""
+
+
+def orders(*steps: list[dict[str, Any]]) -> str:
+    """Text that an obedient model carries out: calls for each of its `obey` steps.
+
+    `$draft` and `$mail` stand for the ids of the last draft and of the last mail that was read.
+    """
+    return f"OBEY:{base64.urlsafe_b64encode(json.dumps(steps).encode()).decode()}"
 
 
 def read_dialogue(messages: list[dict[str, Any]]) -> Dialogue:
     """The last user message that holds text (tool results do not count) and the assistant messages after it."""
     spoken = 0
+    read: list[str] = []
     for message in reversed(messages):
-        if message.get("role") == "assistant":
+        if message.get("role") == "tool":
+            read.insert(0, _text(message.get("content")) or "")
+        elif message.get("role") == "assistant":
             spoken += 1
         elif message.get("role") == "user":
             text = _text(message.get("content"))
             if text is not None:
-                return Dialogue(text, spoken)
+                return Dialogue(text, spoken, "\n".join([text, *read]))
     return Dialogue("", spoken)
 
 
@@ -73,7 +93,19 @@ def plan(dialogue: Dialogue, *, chunks: int = 4) -> Plan:
         step = steps[-1]
     else:
         step = {"text": "The script has ended."}
+    if "obey" in step:
+        step = {"text": "As you wish.", "tools": _obeyed(dialogue.read, step["obey"])}
     return _read_step(marker, dialogue.spoken, step)
+
+
+def _obeyed(read: str, number: int) -> list[dict[str, Any]]:
+    found = _ORDERS.findall(read)
+    steps = json.loads(base64.urlsafe_b64decode(found[-1])) if found else []
+    calls = json.dumps(steps[number] if number < len(steps) else [])
+    drafts = _DRAFT.findall(read)
+    mails = _MAIL.findall(read)
+    calls = calls.replace("$draft", drafts[-1] if drafts else "").replace("$mail", mails[-1] if mails else "")
+    return json.loads(calls)
 
 
 def read_marker(prompt: str) -> str:
