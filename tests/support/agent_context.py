@@ -39,6 +39,7 @@ def agent_context(
     notes: MemoryNotes | None = None,
     prompt: str = "",
     taint: set[str] | None = None,
+    pattern: str = "chatbot",
     **more: Any,
 ) -> AgentContext:
     """A context at noon, with an own guard and notes in memory."""
@@ -48,7 +49,7 @@ def agent_context(
         conversation_id=uuid4(),
         workspace_id=UUID(int=1),
         user_id=UUID(int=2),
-        pattern="chatbot",
+        pattern=pattern,
         attempt=1,
         notes=notes or MemoryNotes(),
         outbound=OutboundGuard(allow_hosts),
