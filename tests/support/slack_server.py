@@ -19,6 +19,7 @@ from support.loopback import in_thread
 from support.request_log import read_body
 from support.webhook_signing import slack as sign
 from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
 
 TEAM, BOT, BOT_ID, APP = "T0TEAM001", "U0BOT0001", "B0BOT0001", "A0APP0001"
 TOKEN, APP_TOKEN, SECRET = "xoxb-test-token", "xapp-1-A0APP0001-test", "slack-signing-secret"
@@ -84,7 +85,7 @@ class FakeSlack:
     acks: dict[str, Any] = field(default_factory=dict)
     connected: int = 0
     _loop: asyncio.AbstractEventLoop | None = None
-    _sockets: set[ServerConnection] = field(default_factory=set)
+    _sockets: list[ServerConnection] = field(default_factory=list)
     _count: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -181,14 +182,16 @@ class FakeSlack:
 
     async def _greet(self, connection: ServerConnection) -> None:
         self.connected += 1
-        self._sockets.add(connection)
+        self._sockets.append(connection)
         try:
             await connection.send(json.dumps({"type": "hello", "num_connections": 1}))
             async for raw in connection:
                 message = json.loads(raw)
                 self.acks[message["envelope_id"]] = message.get("payload")
+        except ConnectionClosed:
+            pass
         finally:
-            self._sockets.discard(connection)
+            self._sockets.remove(connection)
 
     def send_envelope(self, envelope_id: str, type_: str, payload: dict[str, Any]) -> None:
         """Send an envelope over a socket that is open."""
@@ -200,16 +203,21 @@ class FakeSlack:
         self._on_sockets(lambda socket: socket.send(json.dumps({"type": "disconnect", "reason": "refresh_requested"})))
 
     def cut_sockets(self) -> None:
-        """Cut the sockets."""
-        self._on_sockets(lambda socket: socket.close(1011))
+        """Cut the sockets, without a word."""
+
+        async def cut(socket: ServerConnection) -> None:
+            socket.transport.abort()
+
+        self._on_sockets(cut)
 
     def _on_sockets(self, do: Callable[[ServerConnection], Any]) -> None:
-        async def all_of_them() -> None:
-            for socket in list(self._sockets)[:1]:
-                await do(socket)
+        """Do something with the newest one."""
+
+        async def newest() -> None:
+            await do(self._sockets[-1])
 
         assert self._loop is not None
-        asyncio.run_coroutine_threadsafe(all_of_them(), self._loop).result(5)
+        asyncio.run_coroutine_threadsafe(newest(), self._loop).result(5)
 
 
 class _App:
