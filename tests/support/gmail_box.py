@@ -17,6 +17,43 @@ def new_id() -> str:
     return f"{next(_numbers):016x}"
 
 
+@dataclass(frozen=True)
+class Left:
+    """A mail that has left."""
+
+    account: str
+    message_id: str
+    recipients: list[str]
+    subject: str
+    body: str
+
+
+@dataclass
+class Fault:
+    """What goes wrong with the next `times` requests whose `METHOD path` holds `where`.
+
+    `after` lets the request take effect first; `cut` breaks the connection off; `seconds` holds it before it is done.
+    """
+
+    where: str
+    status: int = 500
+    reason: str = "backendError"
+    times: int = 1
+    after: bool = False
+    cut: bool = False
+    seconds: float = 0.0
+    retry_after: int | None = None
+
+
+@dataclass
+class Flight:
+    """A request that is being answered; `done` once it has taken effect."""
+
+    account: str
+    what: str
+    done: bool = False
+
+
 @dataclass
 class Stored:
     """One mail: its raw bytes, or a payload that no bytes would give."""

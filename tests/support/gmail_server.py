@@ -18,51 +18,15 @@ from email.utils import getaddresses
 from typing import Any
 from urllib.parse import parse_qs
 
-from support.gmail_box import Box, Stored, body_of
-from support.request_log import read_body, send_json
+from support.gmail_box import Box, Fault, Flight, Left, Stored, body_of
+from support.google_wire import send_json
+from support.request_log import read_body
 
 _SCOPE = "https://www.googleapis.com/auth/gmail."
 _READ = ("readonly", "modify")
 _WRITE = ("compose", "modify")
 _BOTH = ("readonly", "compose", "modify")
 _USER = "/gmail/v1/users/me/"
-
-
-@dataclass(frozen=True)
-class Left:
-    """A mail that has left."""
-
-    account: str
-    message_id: str
-    recipients: list[str]
-    subject: str
-    body: str
-
-
-@dataclass
-class Fault:
-    """What goes wrong with the next `times` requests whose `METHOD path` holds `where`.
-
-    `after` lets the request take effect first; `cut` breaks the connection off; `seconds` holds it before it is done.
-    """
-
-    where: str
-    status: int = 500
-    reason: str = "backendError"
-    times: int = 1
-    after: bool = False
-    cut: bool = False
-    seconds: float = 0.0
-    retry_after: int | None = None
-
-
-@dataclass
-class Flight:
-    """A request that is being answered; `done` once it has taken effect."""
-
-    account: str
-    what: str
-    done: bool = False
 
 
 class _No(Exception):
@@ -142,7 +106,7 @@ class GmailServer:
         except _No as no:
             error = {"code": no.status, "message": f"No: {no.reason}", "errors": [{"reason": no.reason}]}
             more = [("retry-after", str(no.retry_after))] if no.retry_after is not None else []
-            await _send(send, no.status, {"error": error}, more)
+            await send_json(send, no.status, {"error": error}, more)
             return
         except ConnectionResetError:
             start = {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"99")]}
@@ -303,11 +267,3 @@ def _message(body: dict[str, Any]) -> tuple[bytes, str | None]:
     if parsed["From"] is None or parsed["Message-ID"] is None:
         raise _No(400, "invalidArgument")
     return raw, body["message"].get("threadId")
-
-
-async def _send(send: Any, status: int, value: Any, more: list[tuple[str, str]]) -> None:
-    body = json.dumps(value).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    headers += [(name.encode(), one.encode()) for name, one in more]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
