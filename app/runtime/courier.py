@@ -18,7 +18,8 @@ def with_courier(runtime: Runtime) -> Runtime:
     """The worker's hand for notifications; what is settled here is delivered without waiting for the next tick."""
     settings = runtime.settings
     means = means_of(settings, runtime.guard, runtime.vault)
-    options = CourierOptions(base_url=settings.server.public_url)
+    home = settings.server.public_url or f"http://localhost:{settings.server.port}"
+    options = CourierOptions(base_url=home)
     courier = Courier(runtime.database, means, options, runtime.tasks.start)
     runtime.settler.on_settled = courier.ring
     return replace(runtime, courier=courier)

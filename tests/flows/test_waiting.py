@@ -1,6 +1,7 @@
 """Decisions that come late, twice, edited or tampered with; tasks that exist only once a person has said so."""
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -8,6 +9,7 @@ from uuid import UUID
 
 import pytest
 from sqlalchemy import text
+from support.far_inbox import MailRoom, mail_server
 from support.loopback import Loopback
 
 from app.agents.context import TaskProposal
@@ -239,3 +241,29 @@ async def test_a_call_that_is_repeated_gives_the_task_that_it_had_made(desk: Des
     )
     assert {one["task_id"] for one in at_once if not isinstance(one, BaseException)} != {first["task_id"]}
     assert len(await tasks(desk)) == 2
+
+
+async def test_a_mail_brings_the_link_that_decides(open_desk: OpenDesk, far_end: Loopback) -> None:
+    with mail_server(MailRoom()) as room:
+        mail = {"SMTP_HOST": "localhost", "SMTP_PORT": str(room.port), "SMTP_TLS_MODE": "none"}
+        mail |= {"SMTP_FROM_EMAIL": "sixlane@example.com", "PUBLIC_URL": "https://sixlane.example"}
+        async with open_desk(**mail) as desk:
+            target = {"name": "hook", "url": f"{far_end.url}/hook", "approval": "ask"}
+            told = {"channels": ["email", "slack"], "email_address": "ada@example.com"}
+            run = await desk.delegate(POST, {"text": "done"}, targets=[target], notification_config=told)
+            turn = await desk.answer(run)
+            assert turn.run.status == "waiting"
+            async with asyncio.timeout(20):
+                while not room.mails:
+                    await asyncio.sleep(0.02)
+            body = str(room.mails[0].get_body(("plain",)).get_content())  # type: ignore[union-attr]
+            (token,) = re.findall(r"https://sixlane\.example/approvals/link/(\S+)", body)
+            assert "wants to be asked" in body
+            async with desk.runtime.database.across() as unit:
+                kept = (await unit.connection.execute(text("SELECT content::text FROM deliveries"))).scalars().all()
+            assert not any(token in one for one in kept)
+            shown = await approval_links.look(desk.runtime.database, token)
+            assert (shown.tool, shown.status, sent(far_end, run.id)) == ("http_post", "pending", 0)
+            await approval_links.decide(desk.runtime.database, token, "approve")
+            ended = await desk.answer(run)
+            assert (ended.run.status, sent(far_end, run.id)) == ("completed", 1)

@@ -94,7 +94,7 @@ def plan(dialogue: Dialogue, *, chunks: int = 4) -> Plan:
     else:
         step = {"text": "The script has ended."}
     if "obey" in step:
-        step = {"text": "As you wish.", "tools": _obeyed(dialogue.read, step["obey"])}
+        step = {"text": "As you wish.", "tools": _obeyed(dialogue.read, int(step["obey"]))}
     return _read_step(marker, dialogue.spoken, step)
 
 
