@@ -28,7 +28,7 @@ SIZE = 8
 MOST_TRIES = 40
 MOST_WAIT = 300.0
 FORGET_SECONDS = 600.0
-RECEIPT_DAYS = 8
+KEPT_DAYS = 8
 BATCH = 5_000
 _GONE = frozenset({"message_not_found", "cant_update_message", "edit_window_closed", "channel_not_found"})
 _QUIET = {"unfurl_links": False, "unfurl_media": False, "parse": "none", "link_names": False}
@@ -89,7 +89,8 @@ class SlackPoster:
         if time.monotonic() - self._forgot > FORGET_SECONDS:
             self._forgot = time.monotonic()
             async with self._slack.database.begin(workspace_id) as unit:
-                await unit.slack.forget(RECEIPT_DAYS, BATCH)
+                await unit.slack.forget(KEPT_DAYS, BATCH)
+                await unit.slack_messages.forget(KEPT_DAYS, BATCH)
         async with self._slack.database.begin(workspace_id) as unit:
             await close_cards(unit)
             room = SIZE - self._busy
@@ -128,7 +129,7 @@ class _Posting:
         try:
             parts = await self._parts()
         except Unavailable as error:
-            await self._settle(wait=5.0, error=error.code)
+            await self._settle(wait=2.0, error=error.code)
             return
         if self._state.get("over") and self._ts:
             await self._call("chat.update", parts[0], ts=self._ts)

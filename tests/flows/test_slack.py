@@ -270,6 +270,30 @@ async def test_a_decision_elsewhere_is_shown_on_the_card(scene: Scene, far_end: 
     assert "Not today." in card.text
 
 
+async def test_a_digest_every_morning_is_proposed_and_made_by_a_click(scene: Scene) -> None:
+    plan = {
+        "title": "Morning digest",
+        "prompt": "Write a digest of my unread mail.",
+        "when": {"cron": "0 8 * * 1-5", "timezone": "Europe/Berlin"},
+        "notify": "slack",
+    }
+    await scene.say({"tools": [{"name": "propose_task", "args": plan}]}, {"text": "It is planned."})
+    card = await scene.slack.text("May I use propose_task?")
+    assert "0 8 * * 1-5" in card.text
+    assert await scene.door.rows("SELECT 1 FROM tasks") == []
+    await asyncio.gather(*(scene.door.click(click("approve", card.buttons["approve"]["value"])) for _ in range(5)))
+    await scene.slack.text("It is planned.")
+    rows = await scene.door.rows(
+        "SELECT title, u.external_id, notification_config FROM tasks t "
+        "JOIN users u ON u.workspace_id = t.workspace_id AND u.id = t.user_id"
+    )
+    ((title, whose, told),) = rows
+    assert (title, whose) == ("Morning digest", f"slack:T0TEAM001:{ALICE}")
+    assert told["slack_channel"] == ALICE
+    await scene.door.say(message("status"))
+    assert "Morning digest, next " in (await scene.slack.text("Scheduled:")).text
+
+
 async def test_a_message_behind_a_card_is_told_to_wait(scene: Scene, far_end: Loopback) -> None:
     approval_id, ts = await scene.card(far_end)
     await scene.door.say(message("and another thing"))

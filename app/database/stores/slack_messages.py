@@ -38,6 +38,14 @@ UPDATE slack_messages
  WHERE workspace_id = :workspace_id AND id = :id AND due_at = :leased
 """
 ).bindparams(bindparam("state", type_=slack_messages.c.state.type))
+_FORGET = text(
+    """
+DELETE FROM slack_messages WHERE ctid IN (
+    SELECT ctid FROM slack_messages
+     WHERE workspace_id = :workspace_id AND updated_at < app_now() - make_interval(days => :days)
+       AND due_at IS NULL AND kind <> 'card' LIMIT :batch)
+"""
+)
 
 
 class SlackMessageStore:
@@ -46,6 +54,11 @@ class SlackMessageStore:
     def __init__(self, connection: AsyncConnection, workspace_id: UUID) -> None:
         self._connection = connection
         self._workspace_id = workspace_id
+
+    async def forget(self, days: int, batch: int) -> int:
+        """Forget what was posted more than `days` ago, one batch; how many rows went. Open cards stay."""
+        values = {"workspace_id": self._workspace_id, "days": days, "batch": batch}
+        return (await self._connection.execute(_FORGET, values)).rowcount
 
     async def put(self, kind: MessageKind, about_id: UUID, place: Place, state: dict[str, Any]) -> None:
         """Write a message that is to be sent. One about the same that is there is replaced, where it was posted."""
