@@ -24,6 +24,8 @@ from app.services.users import WORKSPACE
 log = structlog.get_logger(__name__)
 
 ASK_SECONDS = 2.0
+INTRODUCE_SECONDS = 1.2
+"""How long Slack may take to say who the bot is, twice: an event that waits for it must be answered in three."""
 _KNOWN_PEOPLE = 10_000
 _MAY = frozenset(
     {
@@ -104,14 +106,14 @@ class Slack:
     async def _asked(self) -> Bot:
         if not self.api.ready:
             raise Unavailable("SLACK_BOT_TOKEN is not set.", code="slack_not_configured", retry_after=60)
-        answer = await self.api.call("auth.test", {}, seconds=ASK_SECONDS)
+        answer = await self.api.call("auth.test", {}, seconds=INTRODUCE_SECONDS)
         if not answer.ok:
             log.warning("slack.bot_unknown", error=answer.error)
             raise Unavailable(f"Slack does not say who its bot is ({answer.error}).", code="slack_unavailable")
         bot_id = answer.data.get("bot_id")
         app_id = answer.data.get("app_id")
         if not app_id and bot_id:
-            more = await self.api.call("bots.info", {"bot": bot_id}, seconds=ASK_SECONDS)
+            more = await self.api.call("bots.info", {"bot": bot_id}, seconds=INTRODUCE_SECONDS)
             app_id = more.data.get("bot", {}).get("app_id") if more.ok else None
         return Bot(str(answer.data["team_id"]), str(answer.data["user_id"]), bot_id, app_id)
 
