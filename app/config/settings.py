@@ -165,9 +165,6 @@ class SlackSettings(Group):
     bot_token: SecretStr | None = Field(default=None, alias="SLACK_BOT_TOKEN")
     signing_secret: SecretStr | None = Field(default=None, alias="SLACK_SIGNING_SECRET")
     app_token: SecretStr | None = Field(default=None, alias="SLACK_APP_TOKEN")
-    client_id: str | None = Field(default=None, alias="SLACK_CLIENT_ID")
-    client_secret: SecretStr | None = Field(default=None, alias="SLACK_CLIENT_SECRET")
-    authorize_url: Address = Field(default="https://slack.com/oauth/v2/authorize", alias="SLACK_OAUTH_AUTHORIZE_URL")
     api_base_url: Address = Field(default="https://slack.com/api/", alias="SLACK_API_BASE_URL")
     agent: str = Field(default="assistant", alias="SLACK_AGENT", max_length=100)
 
