@@ -1,5 +1,6 @@
 """A user's own Gmail account: requests under a token that is fresh, and what Google's refusals mean."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,9 @@ from app.integrations.vault import Vault
 from app.models.connection import MailScope, NotConnected, Token
 from app.models.errors import Transient
 from app.services import connections
+
+KEPT_SECONDS = 3.0
+"""A token that was taken away is used no longer than this; Google refuses it anyway."""
 
 _BUSY = ("rateLimitExceeded", "userRateLimitExceeded", "quotaExceeded", "dailyLimitExceeded", "backendError")
 _NOT_ALLOWED = ("insufficientPermissions", "ACCESS_TOKEN_SCOPE_INSUFFICIENT", "PERMISSION_DENIED")
@@ -42,13 +46,21 @@ class Account:
         self._google = google
         self._workspace_id = workspace_id
         self._user_id = user_id
+        self._kept: dict[tuple[MailScope, ...], tuple[Token, float]] = {}
 
     async def token(self, scopes: Sequence[MailScope]) -> Token:
-        """A token that opens the account for these things. Raises as `connections.access_token` does."""
-        here = self._google
-        return await connections.access_token(
-            here.database, here.vault, here.options, self._workspace_id, self._user_id, scopes
-        )
+        """A token that opens the account for these things. Raises as `connections.access_token` does.
+
+        It is kept for some seconds, so that the many requests of one search ask the ledger once.
+        """
+        here, wanted = self._google, tuple(scopes)
+        token, until = self._kept.get(wanted, (None, 0.0))
+        if token is None or until < time.monotonic():
+            token = await connections.access_token(
+                here.database, here.vault, here.options, self._workspace_id, self._user_id, scopes
+            )
+            self._kept[wanted] = (token, time.monotonic() + KEPT_SECONDS)
+        return token
 
     async def call(self, scopes: Sequence[MailScope], request: Request) -> dict[str, Any]:
         """Carry out a request. A token that Google refuses is replaced, once.
@@ -58,6 +70,7 @@ class Account:
         try:
             return await self._once(scopes, request)
         except _Refused as refused:
+            self._kept.clear()
             await connections.invalidate(self._google.database, self._workspace_id, refused.token)
         try:
             return await self._once(scopes, request)

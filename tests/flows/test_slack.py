@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+import httpx
 import pytest
 from support.loopback import Loopback
 from support.model_server import script
@@ -229,6 +230,30 @@ async def test_a_card_is_approved_and_says_so(scene: Scene, far_end: Loopback) -
     assert "Approved." in card.text
     assert not card.buttons
     assert len(far_end.get("/_log")["entries"]) == 1
+
+
+async def test_clicks_and_requests_at_once_are_one_decision(scene: Scene, far_end: Loopback) -> None:
+    far_end.reset()
+    approval_id, ts = await scene.card(far_end)
+    app = scene.door.client._transport.app  # type: ignore[attr-defined]
+    transport = httpx.ASGITransport(app, client=("127.0.0.1", 4711))
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as owner:
+
+        async def request(number: int) -> int:
+            decision = {"decision": "deny" if number % 4 == 1 else "approve"}
+            return (await owner.post(f"/approvals/{approval_id}/decision", json=decision)).status_code
+
+        async def at_once(number: int) -> int:
+            if number % 2:
+                return await request(number)
+            return 0 if await scene.door.click(click("approve", approval_id, ts=ts)) is None else -1
+
+        answers = await asyncio.gather(*(at_once(number) for number in range(20)))
+    [(decision,)] = await scene.door.rows(f"SELECT decision FROM approvals WHERE id = '{approval_id}'")
+    assert set(answers) <= {0, 200, 409}
+    assert answers.count(200) <= 1
+    await scene.slack.text("It is posted.")
+    assert len(far_end.get("/_log")["entries"]) == (decision == "approve")
 
 
 async def test_a_card_is_edited_in_a_form(scene: Scene, far_end: Loopback) -> None:
