@@ -39,8 +39,8 @@ async def fill(database: Database, vault: Vault) -> list[tuple[str, str, str, st
         places.append(place)
         return vault.seal(" ".join(place).encode(), *place)
 
-    async with database.begin(workspace.id) as unit:
-        for number in range(TOKENS):
+    for number in range(TOKENS):
+        async with database.begin(workspace.id) as unit:  # one each: the ledger ends a unit that takes seconds
             user, row_id, state_id = await unit.users.see(f"user-{number}"), new_id(), new_id()
             columns = {name: sealed("connections", name, row_id) for name in ("sealed_refresh", "sealed_access")}
             values = {"id": row_id, "user_id": user.id, "subject": "1", "account": "a@example.com", "scopes": []}
