@@ -1,6 +1,7 @@
 """Models by name: one shared client per provider, the fallback list, and which model is the default."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,6 +48,16 @@ class Choice:
 
     model: str
     because: str
+
+
+before_sending: ContextVar[Callable[[], Awaitable[None]] | None] = ContextVar("before_sending", default=None)
+"""What a run does right before a request of its model leaves: a process may have frozen since it decided to ask."""
+
+
+async def _look(_request: httpx2.Request) -> None:
+    look = before_sending.get()
+    if look is not None:
+        await look()
 
 
 class ModelSource:
@@ -192,5 +203,6 @@ class ModelSource:
     def _http(self) -> httpx2.AsyncClient:
         limits = httpx2.Limits(max_connections=1000, max_keepalive_connections=_KEPT_CONNECTIONS)
         client = create_async_httpx2_client(timeout=self._timeout(), limits=limits)
+        client.event_hooks = {"request": [_look]}
         self._https.append(client)
         return client

@@ -86,13 +86,16 @@ class Executor:
             count[execution.run.lane] = count.get(execution.run.lane, 0) + 1
         return count
 
-    def start(self, run: Run, opened: OpenConversation | None = None) -> Execution:
-        """Begin to execute a run whose lease this process holds, with its conversation if that is at hand."""
+    def start(self, run: Run, opened: OpenConversation | None = None, *, since: float) -> Execution:
+        """Begin to execute a run whose lease this process holds, with its conversation if that is at hand.
+
+        `since` is the loop's time when the lease was asked for: it may have frozen between then and now.
+        """
         earlier = self._held.get(run.id)
         if earlier is not None:
             # Its lease ran out unnoticed, and this very process has claimed the run again.
             self._drop(earlier)
-        execution = Execution(run, self._clock() + self.options.lease, opened)
+        execution = Execution(run, since + self.options.lease, opened)
         self._held[run.id] = execution
         execution.task = self._spawn(self._execute(execution), f"run:{run.id}")
         return execution
@@ -115,7 +118,7 @@ class Executor:
         held = {run_id: execution.run.fence for run_id, execution in self._held.items()}
         if not held:
             return
-        leased_until = self._clock() + self.options.lease
+        leased_until = self.clock() + self.options.lease
         async with self._database.across() as unit:
             alive = await unit.queue.heartbeat(self.options.owner, self.options.lease, held)
         for run_id, fence in held.items():
@@ -151,7 +154,8 @@ class Executor:
         if left:
             await asyncio.wait(left, timeout=10)
 
-    def _clock(self) -> float:
+    def clock(self) -> float:
+        """The loop's time, by which leases are reckoned here."""
         return asyncio.get_running_loop().time()
 
     def _drop(self, execution: Execution) -> None:
@@ -186,7 +190,7 @@ class Executor:
         events = await EventLog.open(run, self._hub, self._database)
         try:
             attempt = Attempt(
-                self._database, run, events, execution.opened, leased=lambda: self._clock() < execution.leased_until
+                self._database, run, events, execution.opened, leased=lambda: self.clock() < execution.leased_until
             )
             ending = await self._conduct(execution, attempt)
             execution.leaving = True

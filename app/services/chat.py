@@ -75,9 +75,10 @@ async def say(
             if found is None:
                 raise NotFound("The run of this Idempotency-Key is gone.", code="run_not_found")
             return found, True
+        asked = chat.executor.clock()
         run = await submit(unit, order, conversation, on_busy=wanted.on_busy, claim_for=chat.claimant)
     if run.status == "running":
-        chat.executor.start(run, opened)
+        chat.executor.start(run, opened, since=asked)
     return run, False
 
 

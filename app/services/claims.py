@@ -72,6 +72,7 @@ class ClaimPool:
 
     async def _fill(self) -> None:
         while self._open and (free := self._options.size - self._executor.busy) > 0:
+            asked = self._executor.clock()
             async with self._database.across() as unit:
                 if not await unit.queue.has_due():
                     break
@@ -79,7 +80,7 @@ class ClaimPool:
                     self._executor.options.owner, self._executor.options.lease, min(free, BATCH), self._rooms()
                 )
             for run in claimed:
-                self._executor.start(run)
+                self._executor.start(run, since=asked)
             if not claimed:
                 break
         self._tell_room()

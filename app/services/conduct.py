@@ -23,7 +23,7 @@ from pydantic_ai.tools import DeferredToolRequests, DeferredToolResults, ToolApp
 from pydantic_ai.usage import UsageLimits
 
 from app.agents.context import AgentContext, Grants, Outbound, Target, TaskPlanner
-from app.agents.llm import ModelSource, Permanent, classify
+from app.agents.llm import ModelSource, Permanent, before_sending, classify
 from app.agents.registry import AgentRegistry
 from app.agents.text import clean
 from app.database.connection import Database
@@ -106,6 +106,7 @@ class Conduct:
 
     async def _drive(self) -> AgentRunResult[Any]:
         attempt, run = self._attempt, self._attempt.run
+        before_sending.set(attempt.make_sure)
         registry = self._workshop.registry
         definition = await definition_of(self._workshop.database, registry, run)
         context = self._context(await self._words())

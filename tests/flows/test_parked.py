@@ -19,7 +19,7 @@ async def claim(desk: Desk) -> list[Run]:
     async with desk.runtime.database.across() as unit:
         claimed = await unit.queue.claim(executor.options.owner, executor.options.lease, 16, ROOM)
     for run in claimed:
-        executor.start(run)
+        executor.start(run, since=executor.clock())
     return claimed
 
 

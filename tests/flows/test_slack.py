@@ -306,7 +306,8 @@ async def test_a_digest_every_morning_is_proposed_and_made_by_a_click(scene: Sce
     card = await scene.slack.text("May I use propose_task?")
     assert "0 8 * * 1-5" in card.text
     assert await scene.door.rows("SELECT 1 FROM tasks") == []
-    await asyncio.gather(*(scene.door.click(click("approve", card.buttons["approve"]["value"])) for _ in range(5)))
+    value = card.buttons["approve"]["value"]
+    await asyncio.gather(*(scene.door.click(click("approve", value)) for _ in range(5)))
     await scene.slack.text("It is planned.")
     rows = await scene.door.rows(
         "SELECT title, u.external_id, notification_config FROM tasks t "

@@ -75,12 +75,13 @@ async def test_a_conversation_and_its_card_outlive_a_restart_and_a_week(
             )
         await door.say(message(script({"tools": [call]}, {"text": "It is posted."}, say="go")))
         card = await slack.text("May I use http_post?")
+        value = card.buttons["approve"]["value"]  # the card is edited as soon as it is decided
     async with open_desk(**settings) as desk, door_of(desk.runtime) as door:
         async with desk.runtime.database.across() as unit:
             await unit.connection.exec_driver_sql("UPDATE app_clock SET offset_by = interval '7 days'")
         try:
             for _ in range(3):
-                await door.click(click("approve", card.buttons["approve"]["value"], ts=card.ts))
+                await door.click(click("approve", value, ts=card.ts))
             await slack.text("It is posted.")
             await slack.until(lambda: slack.messages[DIRECT, card.ts].edits)
             await door.say(message("and now?"))
