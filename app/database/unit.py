@@ -8,12 +8,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.database.stores.agents import AgentStore
 from app.database.stores.approval_links import ApprovalLinkStore
 from app.database.stores.approvals import ApprovalStore
+from app.database.stores.awaited import AwaitedStore
 from app.database.stores.births import BirthStore
 from app.database.stores.connections import ConnectionStore
 from app.database.stores.conversations import ConversationStore
 from app.database.stores.deliveries import DeliveryStore
 from app.database.stores.directory import DirectoryStore
 from app.database.stores.events import EventStore
+from app.database.stores.files import FileStore
 from app.database.stores.idempotency import IdempotencyStore
 from app.database.stores.identities import IdentityStore
 from app.database.stores.inbound import InboundStore
@@ -31,6 +33,8 @@ from app.database.stores.sealed import SealedStore
 from app.database.stores.settling import SettlingStore
 from app.database.stores.slack import SlackStore
 from app.database.stores.slack_messages import SlackMessageStore
+from app.database.stores.sources import SourceStore
+from app.database.stores.steering import SteeringStore
 from app.database.stores.tasks import TaskStore
 from app.database.stores.timetable import TimetableStore
 from app.database.stores.triggers import TriggerStore
@@ -150,6 +154,22 @@ class Unit:
     @cached_property
     def slack_messages(self) -> SlackMessageStore:
         return SlackMessageStore(self.connection, self.workspace_id)
+
+    @cached_property
+    def awaited(self) -> AwaitedStore:
+        return AwaitedStore(self.connection, self.workspace_id)
+
+    @cached_property
+    def files(self) -> FileStore:
+        return FileStore(self.connection, self.workspace_id)
+
+    @cached_property
+    def sources(self) -> SourceStore:
+        return SourceStore(self.connection, self.workspace_id)
+
+    @cached_property
+    def steering(self) -> SteeringStore:
+        return SteeringStore(self.connection, self.workspace_id)
 
 
 class Across:

@@ -26,10 +26,15 @@ class Conversation:
     agent: str
     title: str | None
     context_data: dict[str, Any]
+    context_version: int
+    context_schema: dict[str, Any] | None
+    context_changes: str
+    client_tools: list[dict[str, Any]]
     targets: list[dict[str, Any]]
     grants: dict[str, Any]
     taint: list[str]
     head_id: UUID | None
+    summary_id: UUID | None
     revision: UUID | None
     usage: dict[str, Any]
     deferred: dict[str, Any] | None

@@ -106,6 +106,7 @@ class Run:
     taint: list[str]
     streamed: bool
     usage: dict[str, Any]
+    state: dict[str, Any] | None
     created_by: str
     created_at: datetime
     started_at: datetime | None

@@ -50,6 +50,9 @@ class Task:
     grants: dict[str, Any]
     limits: dict[str, Any]
     model: str | None
+    output_schema: dict[str, Any] | None
+    options: dict[str, Any]
+    files: list[UUID]
     schedule: dict[str, Any] | None
     next_due_at: datetime | None
     next_fire_at: datetime | None

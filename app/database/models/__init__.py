@@ -2,9 +2,10 @@
 
 from app.database.models.columns import metadata
 from app.database.models.connections import approval_links, connections, identities, mail_sends, oauth_states
-from app.database.models.conversations import agents, conversations, entries, notes
+from app.database.models.conversations import agents, conversations, entries, notes, own_agents, steering
 from app.database.models.deliveries import deliveries, delivery_attempts
-from app.database.models.runs import approvals, run_events, run_results, runs, tool_calls
+from app.database.models.files import file_pieces, files, run_files
+from app.database.models.runs import approvals, awaited_calls, run_events, run_results, runs, sources, tool_calls
 from app.database.models.slack import slack_messages, slack_receipts, slack_threads
 from app.database.models.tasks import inbound_events, occurrences, tasks, webhook_secrets
 from app.database.models.tenants import api_keys, app_clock, idempotency_keys, processes, users, workspaces
@@ -15,11 +16,14 @@ __all__ = [
     "app_clock",
     "approval_links",
     "approvals",
+    "awaited_calls",
     "connections",
     "conversations",
     "deliveries",
     "delivery_attempts",
     "entries",
+    "file_pieces",
+    "files",
     "idempotency_keys",
     "identities",
     "inbound_events",
@@ -28,13 +32,17 @@ __all__ = [
     "notes",
     "oauth_states",
     "occurrences",
+    "own_agents",
     "processes",
     "run_events",
+    "run_files",
     "run_results",
     "runs",
     "slack_messages",
     "slack_receipts",
     "slack_threads",
+    "sources",
+    "steering",
     "tasks",
     "tool_calls",
     "users",

@@ -1,9 +1,10 @@
-"""Agents, conversations with their log, and what agents noted."""
+"""Agents, conversations with their log, what steers them, and what agents remember."""
 
 from sqlalchemy import (
     ARRAY,
     Column,
     Index,
+    Integer,
     PrimaryKeyConstraint,
     SmallInteger,
     Table,
@@ -29,6 +30,19 @@ agents = Table(
     UniqueConstraint("workspace_id", "name", "version"),
 )
 
+own_agents = Table(
+    "own_agents",
+    metadata,
+    of_workspace(),
+    Column("name", Text, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("created_by", Text, nullable=False),
+    at("archived_at"),
+    at("created_at", nullable=False, default=True),
+    at("updated_at", nullable=False, default=True),
+    PrimaryKeyConstraint("workspace_id", "name"),
+)
+
 conversations = Table(
     "conversations",
     metadata,
@@ -39,10 +53,15 @@ conversations = Table(
     Column("agent", Text, nullable=False),
     Column("title", Text),
     Column("context_data", JSONB, nullable=False, server_default=EMPTY),
+    Column("context_version", Integer, nullable=False, server_default=text("0")),
+    Column("context_schema", JSONB(none_as_null=True)),
+    Column("context_changes", Text, nullable=False, server_default=text("'propose'")),
+    Column("client_tools", JSONB, nullable=False, server_default=NO_ROWS),
     Column("targets", JSONB, nullable=False, server_default=NO_ROWS),
     Column("grants", JSONB, nullable=False, server_default=EMPTY),
     Column("taint", ARRAY(Text), nullable=False, server_default=text("'{}'")),
     uuid("head_id", nullable=True),
+    uuid("summary_id", nullable=True),
     uuid("revision", nullable=True),
     Column("usage", JSONB, nullable=False, server_default=EMPTY),
     Column("deferred", JSONB(none_as_null=True)),
@@ -81,11 +100,31 @@ notes = Table(
     tenant(),
     uuid("id"),
     uuid("user_id"),
+    Column("agent", Text, nullable=False, server_default=text("''")),
     Column("key", Text, nullable=False),
     Column("text", Text, nullable=False),
+    Column("taint", ARRAY(Text), nullable=False, server_default=text("'{}'")),
+    uuid("run_id", nullable=True),
+    uuid("conversation_id", nullable=True),
     at("created_at", nullable=False, default=True),
     at("updated_at", nullable=False, default=True),
     PrimaryKeyConstraint("workspace_id", "id"),
-    UniqueConstraint("workspace_id", "user_id", "key"),
+    UniqueConstraint("workspace_id", "user_id", "agent", "key"),
     pair("user_id", "users", ondelete="CASCADE"),
 )
+
+steering = Table(
+    "steering",
+    metadata,
+    tenant(),
+    uuid("id"),
+    uuid("run_id"),
+    Column("text", Text, nullable=False),
+    Column("created_by", Text, nullable=False),
+    at("created_at", nullable=False, default=True),
+    at("delivered_at"),
+    uuid("next_run_id", nullable=True),
+    PrimaryKeyConstraint("workspace_id", "id"),
+    pair("run_id", "runs", ondelete="CASCADE"),
+)
+Index("ix_steering_run", steering.c.workspace_id, steering.c.run_id)

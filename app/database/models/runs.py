@@ -1,4 +1,4 @@
-"""Runs with their results, journal, events and approvals."""
+"""Runs with their results, journal, events, approvals, and the calls that others answer."""
 
 from sqlalchemy import (
     ARRAY,
@@ -52,6 +52,7 @@ runs = Table(
     Column("taint", ARRAY(Text), nullable=False, server_default=text("'{}'")),
     Column("streamed", Boolean, nullable=False, server_default=text("false")),
     Column("usage", JSONB, nullable=False, server_default=EMPTY),
+    Column("state", JSONB(none_as_null=True)),
     Column("created_by", Text, nullable=False),
     at("created_at", nullable=False, default=True),
     at("started_at"),
@@ -87,9 +88,22 @@ Index(
 Index(
     "ix_runs_unsettled",
     runs.c.completed_at,
-    postgresql_where=(runs.c.task_id.is_not(None) | (runs.c.trigger == "slack"))
+    postgresql_where=(runs.c.task_id.is_not(None) | runs.c.trigger.in_(("slack", "sub_run")))
     & runs.c.completed_at.is_not(None)
     & runs.c.settled_at.is_(None),
+)
+Index(
+    "uq_runs_agent_run",
+    runs.c.workspace_id,
+    runs.c.user_id,
+    unique=True,
+    postgresql_where=(runs.c.trigger == "agent_run") & runs.c.status.in_(("queued", "running", "waiting")),
+)
+Index(
+    "ix_runs_parent",
+    runs.c.workspace_id,
+    runs.c.parent_run_id,
+    postgresql_where=runs.c.parent_run_id.is_not(None),
 )
 Index("ix_runs_conversation", runs.c.workspace_id, runs.c.conversation_id, runs.c.id)
 Index("ix_runs_task", runs.c.workspace_id, runs.c.task_id, runs.c.id, postgresql_where=runs.c.task_id.is_not(None))
@@ -182,4 +196,53 @@ Index(
     approvals.c.workspace_id,
     approvals.c.run_id,
     postgresql_where=(approvals.c.status == "pending") & approvals.c.announced_at.is_(None),
+)
+
+awaited_calls = Table(
+    "awaited_calls",
+    metadata,
+    tenant(),
+    uuid("run_id"),
+    Column("step", Integer, nullable=False),
+    Column("tool_call_id", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("tool", Text, nullable=False),
+    Column("arguments", JSONB, nullable=False),
+    uuid("child_run_id", nullable=True),
+    Column("status", Text, nullable=False, server_default=text("'pending'")),
+    Column("outcome", JSONB(none_as_null=True)),
+    Column("answered_by", Text),
+    at("answered_at"),
+    at("expires_at"),
+    at("created_at", nullable=False, default=True),
+    PrimaryKeyConstraint("workspace_id", "run_id", "step", "tool_call_id"),
+    pair("run_id", "runs", ondelete="CASCADE"),
+)
+Index(
+    "ix_awaited_calls_child",
+    awaited_calls.c.workspace_id,
+    awaited_calls.c.child_run_id,
+    postgresql_where=awaited_calls.c.child_run_id.is_not(None),
+)
+Index(
+    "ix_awaited_calls_expires_at",
+    awaited_calls.c.expires_at,
+    postgresql_where=(awaited_calls.c.status == "pending") & awaited_calls.c.expires_at.is_not(None),
+)
+
+sources = Table(
+    "sources",
+    metadata,
+    tenant(),
+    uuid("root_run_id"),
+    Column("ref", Text, nullable=False),
+    uuid("run_id"),
+    Column("kind", Text, nullable=False),
+    Column("url", Text, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("excerpt", Text, nullable=False),
+    Column("number", Integer),
+    at("fetched_at", nullable=False, default=True),
+    PrimaryKeyConstraint("workspace_id", "root_run_id", "ref"),
+    pair("root_run_id", "runs", ondelete="CASCADE"),
 )

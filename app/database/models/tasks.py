@@ -1,6 +1,7 @@
 """Tasks and what makes their runs: due times and webhooks."""
 
 from sqlalchemy import (
+    ARRAY,
     Column,
     Index,
     Integer,
@@ -9,6 +10,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    Uuid,
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
@@ -31,6 +33,9 @@ tasks = Table(
     Column("grants", JSONB, nullable=False, server_default=EMPTY),
     Column("limits", JSONB, nullable=False, server_default=EMPTY),
     Column("model", Text),
+    Column("output_schema", JSONB(none_as_null=True)),
+    Column("options", JSONB, nullable=False, server_default=EMPTY),
+    Column("files", ARRAY(Uuid(as_uuid=True)), nullable=False, server_default=text("'{}'")),
     Column("schedule", JSONB(none_as_null=True)),
     at("next_due_at"),
     at("next_fire_at"),

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 _ENDED = text(
     """
 SELECT workspace_id, id FROM runs
- WHERE (task_id IS NOT NULL OR trigger = 'slack') AND completed_at IS NOT NULL AND settled_at IS NULL
+ WHERE (task_id IS NOT NULL OR trigger IN ('slack', 'sub_run')) AND completed_at IS NOT NULL AND settled_at IS NULL
  ORDER BY completed_at LIMIT :batch
 """
 )
