@@ -63,6 +63,7 @@ def run_of(task: Task, status: str = "completed", **more: Any) -> Run:
         "limits": {},
         "taint": [],
         "streamed": False,
+        "state": None,
         "usage": {},
         "created_by": "scheduler",
         "created_at": now,
