@@ -19,6 +19,7 @@ from app.agents.patterns import PATTERNS
 from app.agents.text import clean
 from app.agents.tool import ToolSpec
 from app.agents.tools import TOOLS
+from app.models.agent import ContextPolicy, MemoryScope
 from app.models.errors import InvalidInput, NotFound
 from app.models.run import Limits
 
@@ -30,7 +31,8 @@ _MOST_BUILT = 256
 
 
 class AgentDefinition(BaseModel):
-    """A named agent. `model` null means the default model; `output_schema` null means that it answers in text.
+    """A named agent. `model` null means the default model; `output_schema` null means that it answers in text;
+    `memory` which notes it is given when a run begins.
 
     `version` is a short hash of everything above, so that a run shows which definition it ran on.
     """
@@ -44,6 +46,8 @@ class AgentDefinition(BaseModel):
     tools: tuple[str, ...] = ()
     limits: Limits = Limits()
     output_schema: dict[str, Any] | None = None
+    context: ContextPolicy = ContextPolicy()
+    memory: MemoryScope = "off"
 
     @cached_property
     def version(self) -> str:

@@ -22,6 +22,8 @@ def _shown(definition: AgentDefinition) -> AgentOut:
         tools=list(definition.tools),
         limits=definition.limits,
         output_schema=definition.output_schema,
+        context=definition.context,
+        memory=definition.memory,
     )
 
 

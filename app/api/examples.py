@@ -177,6 +177,8 @@ AGENT: dict[str, Any] = {
     "tools": ["current_time", "calculator"],
     "limits": {"steps": None, "tool_calls": None, "tokens": None, "cost_usd": None, "seconds": None},
     "output_schema": None,
+    "context": {"policy": "summarise", "window_tokens": None, "keep_messages": None},
+    "memory": "off",
 }
 PROCESS: dict[str, Any] = {
     "id": "worker-host-4711-a1b2c3",

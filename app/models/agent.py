@@ -1,11 +1,30 @@
 """An agent as clients see it."""
 
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from app.models.run import Limits
 from app.models.wire import Outbound
+
+
+MemoryScope = Literal["off", "user", "agent"]
+"""Whether an agent is given notes at the beginning of a run: none, the user's, or those that it kept itself."""
+
+
+class ContextPolicy(BaseModel):
+    """What of a conversation an agent is sent. The log itself stays whole.
+
+    `full` sends everything; `window` the newest messages; `summarise` a summary of the older ones and the newer
+    ones as they are. `window_tokens` is the size of the model's window, where it is not known by the model's name;
+    `keep_messages` the most messages that are sent as they are.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    policy: Literal["full", "window", "summarise"] = "summarise"
+    window_tokens: int | None = Field(default=None, ge=500, le=100_000_000, examples=[None])
+    keep_messages: int | None = Field(default=None, ge=1, le=100_000, examples=[None])
 
 
 class AgentOut(Outbound):
@@ -19,3 +38,5 @@ class AgentOut(Outbound):
     tools: list[str]
     limits: Limits
     output_schema: dict[str, Any] | None = Field(examples=[None])
+    context: ContextPolicy
+    memory: MemoryScope = Field(examples=["off"])

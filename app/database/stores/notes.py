@@ -24,7 +24,8 @@ class NoteStore:
             workspace_id=self._workspace_id, id=new_id(), user_id=user_id, key=key, text=text
         )
         statement = statement.on_conflict_do_update(
-            index_elements=["workspace_id", "user_id", "agent", "key"], set_={"text": text, "updated_at": func.app_now()}
+            index_elements=["workspace_id", "user_id", "agent", "key"],
+            set_={"text": text, "updated_at": func.app_now()},
         )
         await self._connection.execute(statement)
 
