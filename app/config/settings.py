@@ -109,7 +109,7 @@ class RunSettings(Group):
     max_attempts: Count = Field(default=10, alias="SIXLANE_MAX_ATTEMPTS")
     cap_user_interactive: Cap = Field(default=100, alias="SIXLANE_CAP_USER_INTERACTIVE")
     cap_user_background: Cap = Field(default=10, alias="SIXLANE_CAP_USER_BACKGROUND")
-    cap_user_research: Cap = Field(default=2, alias="SIXLANE_CAP_USER_RESEARCH")
+    cap_user_research: Cap = Field(default=8, alias="SIXLANE_CAP_USER_RESEARCH")
     cap_agent: Cap = Field(default=0, alias="SIXLANE_CAP_AGENT")
     cap_workspace: Cap = Field(default=0, alias="SIXLANE_CAP_WORKSPACE")
 

@@ -25,8 +25,8 @@ def with_workshop(runtime: Runtime, google: "GoogleOptions | None" = None) -> Ru
     from app.agents.registry import AgentRegistry
     from app.services.agent_executor import Executor, ExecutorOptions
     from app.services.claims import ClaimPool, PoolOptions
-    from app.services.conduct import Workshop as Shared
     from app.services.mailbox import Mailboxes
+    from app.services.workshop import Workshop as Shared
 
     settings = runtime.settings
     registry, models = AgentRegistry(), ModelSource(_model_options(settings))

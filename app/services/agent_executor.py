@@ -14,10 +14,11 @@ from app.models.errors import LeaseLost, Unavailable
 from app.models.run import TERMINAL, Run, RunResult
 from app.models.turn import OpenConversation
 from app.services.attempt import Attempt
-from app.services.conduct import Conduct, Workshop
+from app.services.conduct import Conduct
 from app.services.ending import Ending
 from app.services.event_hub import EventHub
 from app.services.event_log import EventLog
+from app.services.workshop import Workshop
 
 log = structlog.get_logger(__name__)
 

@@ -1,10 +1,9 @@
 """Conducting one attempt: from the run's row to the agent loop, and from whatever ends the loop to an ending."""
 
-from collections.abc import AsyncIterable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterable, Mapping
 from datetime import UTC, datetime
 from random import uniform
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pydantic_core
 import structlog
@@ -22,22 +21,19 @@ from pydantic_ai.run import AgentRunResult
 from pydantic_ai.tools import DeferredToolRequests, DeferredToolResults, ToolApproved, ToolDenied
 from pydantic_ai.usage import UsageLimits
 
-from app.agents.context import AgentContext, Grants, Outbound, Target, TaskPlanner
-from app.agents.llm import ModelSource, Permanent, before_sending, classify
-from app.agents.registry import AgentRegistry
+from app.agents.context import AgentContext, Grants, Target
+from app.agents.llm import Permanent, before_sending, classify
 from app.agents.text import clean
-from app.database.connection import Database
 from app.models.errors import LeaseLost, Unavailable
 from app.models.run import Limits, Run
 from app.services.attempt import Attempt
 from app.services.definitions import definition_of, settle
 from app.services.ending import Ending
+from app.services.equipment import equip
 from app.services.history import prompts_of, step_of
 from app.services.journal import Journal
 from app.services.notes import Notes
-
-if TYPE_CHECKING:
-    from app.agents.mail import MailBox
+from app.services.workshop import Workshop
 
 log = structlog.get_logger(__name__)
 
@@ -46,18 +42,6 @@ _ASKED_AS_SAVED = frozenset({"api", "execute", "schedule", "backfill"})
 
 BACKOFF_BASE = 1.0
 BACKOFF_MOST = 60.0
-
-
-@dataclass(frozen=True, slots=True)
-class Workshop:
-    """What every attempt of a process shares."""
-
-    database: Database
-    registry: AgentRegistry
-    models: ModelSource
-    outbound: Outbound
-    mail: Callable[[Run], "MailBox"] | None = None
-    planner: Callable[[Run], TaskPlanner] | None = None
 
 
 class Conduct:
@@ -114,7 +98,9 @@ class Conduct:
         agent: Agent[AgentContext, Any] = registry.build(
             definition, registry.pattern(run.pattern), model=self._workshop.models.resolve(run.model)
         )
+        extra = await equip(self._workshop, attempt, definition)
         specs = {spec.name: spec for spec in registry.tools() if spec.name in definition.tools}
+        specs |= {spec.name: spec for spec in extra.specs}
         return await agent.run(
             attempt.prompt,
             message_history=attempt.messages or None,
@@ -132,7 +118,9 @@ class Conduct:
             timeout=max(limits.seconds - attempt.seconds, 0.001) if limits.seconds is not None else None,
             cancellation_token=self._token,
             event_stream_handler=self._stream if run.streamed else None,
-            capabilities=[Journal(attempt, specs)],
+            instructions=extra.instructions or None,
+            toolsets=extra.toolsets or None,
+            capabilities=[Journal(attempt, specs), *extra.capabilities],
             infer_name=False,
         )
 

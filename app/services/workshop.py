@@ -1,0 +1,26 @@
+"""What every attempt of a process shares."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from app.agents.context import Outbound, TaskPlanner
+from app.agents.llm import ModelSource
+from app.agents.registry import AgentRegistry
+from app.database.connection import Database
+from app.models.run import Run
+
+if TYPE_CHECKING:
+    from app.agents.mail import MailBox
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """What every attempt of a process shares."""
+
+    database: Database
+    registry: AgentRegistry
+    models: ModelSource
+    outbound: Outbound
+    mail: Callable[[Run], "MailBox"] | None = None
+    planner: Callable[[Run], TaskPlanner] | None = None
