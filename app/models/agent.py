@@ -7,7 +7,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from app.models.run import Limits
 from app.models.wire import Outbound
 
-
 MemoryScope = Literal["off", "user", "agent"]
 """Whether an agent is given notes at the beginning of a run: none, the user's, or those that it kept itself."""
 
