@@ -20,8 +20,8 @@ from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.providers.openai import OpenAIProvider
 from pydantic_ai.toolsets import FunctionToolset
 
+from app.agents.built_in import BUILT_IN
 from app.agents.patterns import PATTERNS
-from app.agents.registry import BUILT_IN
 from app.agents.tools import TOOLS
 from benchmarks.dialogue import HOOK_SECRET, history
 

@@ -1,112 +1,27 @@
 """Agents by name: their definitions, versions, and how one is built for a run."""
 
-import hashlib
-import json
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cached_property
-from typing import Annotated, Any
+from typing import Any
 
 import pydantic_core
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 from pydantic_ai import Agent, DeferredToolRequests, StructuredDict
 from pydantic_ai.capabilities import AbstractCapability
 from pydantic_ai.models import Model
 from pydantic_ai.toolsets import FunctionToolset
 
+from app.agents.built_in import BUILT_IN
 from app.agents.context import AgentContext
+from app.agents.definition import RESERVED_NAMES, AgentDefinition
 from app.agents.pattern import Pattern
 from app.agents.patterns import PATTERNS
 from app.agents.text import clean
 from app.agents.tool import ToolSpec
 from app.agents.tools import TOOLS
-from app.models.agent import ContextPolicy, MemoryScope
 from app.models.errors import InvalidInput, NotFound
-from app.models.run import Limits
-
-RESERVED_NAMES = frozenset({"run", "status"})
-"""Names that are paths of the agent runner."""
 
 _RETRIES = 2
 _MOST_BUILT = 256
-
-
-class AgentDefinition(BaseModel):
-    """A named agent. `model` null means the default model; `output_schema` null means that it answers in text;
-    `memory` which notes it is given when a run begins.
-
-    `version` is a short hash of everything above, so that a run shows which definition it ran on.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,63}$")]
-    description: str = ""
-    instructions: str = ""
-    model: str | None = None
-    tools: tuple[str, ...] = ()
-    limits: Limits = Limits()
-    output_schema: dict[str, Any] | None = None
-    context: ContextPolicy = ContextPolicy()
-    memory: MemoryScope = "off"
-
-    @cached_property
-    def version(self) -> str:
-        """Twelve hex digits; equal definitions have equal versions."""
-        canonical = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(canonical.encode()).hexdigest()[:12]
-
-
-_ALL_TOOLS = tuple(spec.name for spec in TOOLS)
-
-BUILT_IN: tuple[AgentDefinition, ...] = (
-    AgentDefinition(
-        name="assistant",
-        description="Answers questions, calculates, reads web pages and keeps notes.",
-        instructions=(
-            "You are a helpful assistant. Use a tool when it makes the answer more certain: calculate instead of "
-            "estimating, look at the clock instead of guessing. Say plainly when you do not know something."
-        ),
-        tools=_ALL_TOOLS,
-    ),
-    AgentDefinition(
-        name="delegate",
-        description="Carries out tasks in the background and hands in the result.",
-        instructions=(
-            "You are careful and thorough. Work in steps, check what you find, use tools where they make the result "
-            "certain, and name your sources."
-        ),
-        tools=_ALL_TOOLS,
-    ),
-    AgentDefinition(
-        name="watcher",
-        description="Looks at something again and again, and says whether it is worth telling anyone.",
-        instructions=(
-            "You look at what the task names and judge whether the person would want to be told now. Set `notify` to "
-            "true only for something new, wrong or urgent; when nothing has happened, it is false. `report` is what "
-            "the person reads, in Markdown, complete in itself; `title` is its headline."
-        ),
-        tools=_ALL_TOOLS,
-        output_schema={
-            "type": "object",
-            "properties": {
-                "notify": {"type": "boolean", "description": "Whether this is worth telling the person now."},
-                "title": {"type": "string", "maxLength": 200},
-                "report": {"type": "string"},
-            },
-            "required": ["notify", "title", "report"],
-            "additionalProperties": False,
-        },
-    ),
-)
-"""The agents that are there without anyone defining one."""
-
-
-def merge_limits(*layers: Limits) -> Limits:
-    """The limits of a run: for each field the first layer that sets it."""
-    merged: dict[str, Any] = {}
-    for layer in reversed(layers):
-        merged.update(layer.model_dump(exclude_none=True))
-    return Limits(**merged)
 
 
 class AgentRegistry:

@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter, Path
 
-from app.agents.registry import AgentDefinition
+from app.agents.definition import AgentDefinition
 from app.api.deps import DeskDep, ReadRuns
 from app.api.examples import AGENT, answers, page
 from app.api.route import StrictRoute

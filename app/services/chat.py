@@ -5,8 +5,9 @@ import contextlib
 from dataclasses import dataclass
 from uuid import UUID
 
+from app.agents.definition import merge_limits
 from app.agents.llm import ModelSource
-from app.agents.registry import AgentRegistry, merge_limits
+from app.agents.registry import AgentRegistry
 from app.database.connection import Database
 from app.models.approval import Approval
 from app.models.conversation import Conversation

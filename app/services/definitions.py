@@ -1,7 +1,8 @@
 """Which definition of an agent a run uses: the one that it was begun with, also after a deploy."""
 
+from app.agents.definition import AgentDefinition, merge_limits
 from app.agents.llm import ModelSource
-from app.agents.registry import AgentDefinition, AgentRegistry, merge_limits
+from app.agents.registry import AgentRegistry
 from app.database.connection import Database
 from app.database.unit import Unit
 from app.models.errors import LeaseLost, NotFound

@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from typing import Any
 
+from app.agents.definition import AgentDefinition
 from app.agents.llm import ModelSource
 from app.agents.pattern import Pattern
 from app.agents.prices import price_known
-from app.agents.registry import AgentDefinition, AgentRegistry
+from app.agents.registry import AgentRegistry
 from app.integrations.http import OutboundGuard
 from app.integrations.vault import Vault
 from app.models.errors import InvalidInput, NotFound, SettingError

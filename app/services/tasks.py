@@ -4,8 +4,8 @@ from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
+from app.agents.definition import AgentDefinition, merge_limits
 from app.agents.pattern import Pattern
-from app.agents.registry import AgentDefinition, merge_limits
 from app.database.unit import Unit
 from app.models.errors import Conflict, InvalidInput, NotFound
 from app.models.identity import Principal

@@ -5,7 +5,8 @@ from uuid import UUID
 
 import pytest
 
-from app.agents.registry import AgentDefinition, AgentRegistry
+from app.agents.definition import AgentDefinition
+from app.agents.registry import AgentRegistry
 from app.models.ids import new_id
 from app.models.run import Limits
 from app.services import definitions, messages

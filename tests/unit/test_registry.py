@@ -4,9 +4,11 @@ import pytest
 from pydantic import ValidationError
 from support.agent_context import agent_context
 
+from app.agents.built_in import BUILT_IN
+from app.agents.definition import AgentDefinition, merge_limits
 from app.agents.llm import ModelOptions, ModelSource
 from app.agents.patterns import PATTERNS
-from app.agents.registry import BUILT_IN, AgentDefinition, AgentRegistry, merge_limits
+from app.agents.registry import AgentRegistry
 from app.models.errors import InvalidInput, NotFound
 from app.models.run import Limits
 

@@ -1,0 +1,51 @@
+"""The agents that are there without anyone defining one."""
+
+from app.agents.definition import USUAL_OVERRIDES, AgentDefinition
+from app.agents.tools import TOOLS
+
+_ALL_TOOLS = tuple(spec.name for spec in TOOLS)
+
+BUILT_IN: tuple[AgentDefinition, ...] = (
+    AgentDefinition(
+        name="assistant",
+        description="Answers questions, calculates, reads web pages and keeps notes.",
+        instructions=(
+            "You are a helpful assistant. Use a tool when it makes the answer more certain: calculate instead of "
+            "estimating, look at the clock instead of guessing. Say plainly when you do not know something."
+        ),
+        tools=_ALL_TOOLS,
+        overrides=USUAL_OVERRIDES,
+    ),
+    AgentDefinition(
+        name="delegate",
+        description="Carries out tasks in the background and hands in the result.",
+        instructions=(
+            "You are careful and thorough. Work in steps, check what you find, use tools where they make the result "
+            "certain, and name your sources."
+        ),
+        tools=_ALL_TOOLS,
+        overrides=USUAL_OVERRIDES,
+    ),
+    AgentDefinition(
+        name="watcher",
+        description="Looks at something again and again, and says whether it is worth telling anyone.",
+        instructions=(
+            "You look at what the task names and judge whether the person would want to be told now. Set `notify` to "
+            "true only for something new, wrong or urgent; when nothing has happened, it is false. `report` is what "
+            "the person reads, in Markdown, complete in itself; `title` is its headline."
+        ),
+        tools=_ALL_TOOLS,
+        overrides=USUAL_OVERRIDES,
+        output_schema={
+            "type": "object",
+            "properties": {
+                "notify": {"type": "boolean", "description": "Whether this is worth telling the person now."},
+                "title": {"type": "string", "maxLength": 200},
+                "report": {"type": "string"},
+            },
+            "required": ["notify", "title", "report"],
+            "additionalProperties": False,
+        },
+    ),
+)
+"""The agents that are there without anyone defining one."""
