@@ -34,6 +34,8 @@ def _always(_context: AgentContext, _arguments: Arguments) -> bool:
 class ToolSpec:
     """A tool as the registry knows it.
 
+    `defers` is set for one whose function only hands the call on: others answer it while the run waits.
+
     `effect` is "write" for a tool that changes something outside the run; it is journaled before it starts and after
     it is done. `policy` is asked when the call is about to start, with the validated arguments, and again after a
     person has edited them. `repeatable` says whether a call that was started and never finished may run again.
@@ -44,6 +46,7 @@ class ToolSpec:
     scope: str
     effect: Literal["read", "write"] = "read"
     taints: bool = False
+    defers: bool = False
     policy: Callable[[AgentContext, Arguments], Ruling | Awaitable[Ruling]] = _allowed
     repeatable: Callable[[AgentContext, Arguments], bool] = _always
 

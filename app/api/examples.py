@@ -55,6 +55,7 @@ TURN: dict[str, Any] = {
     "usage": USAGE,
     "model": "openai:gpt-6.1-terra",
     "approvals": [],
+    "tool_calls": [],
     "error": None,
 }
 APPROVAL: dict[str, Any] = {

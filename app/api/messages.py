@@ -10,6 +10,7 @@ from app.api.pages import Paging, page_of
 from app.api.route import StrictRoute
 from app.api.stream import event_stream, wants_stream
 from app.models.approval import approval_out
+from app.models.awaited import client_call_out
 from app.models.conversation import ContinueIn, MessageCreate, MessageOut, ReplyOut, TurnOut
 from app.models.errors import InvalidInput
 from app.models.identity import Principal
@@ -88,6 +89,7 @@ def _shown(turn: chat.Turn) -> TurnOut:
         usage=Usage.model_validate(run.usage),
         model=run.model,
         approvals=[approval_out(row) for row in turn.approvals],
+        tool_calls=[client_call_out(call) for call in turn.calls if call.kind == "client"],
         error=result.error if result is not None else None,
     )
 

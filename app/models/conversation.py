@@ -8,6 +8,7 @@ from uuid import UUID
 from pydantic import Field
 
 from app.models.approval import ApprovalOut
+from app.models.awaited import ClientCallOut
 from app.models.run import OnBusy, RunStatus, Usage
 from app.models.target import TargetIn, Targets
 from app.models.wire import AgentName, ExternalUserId, Inbound, JsonObject, Outbound, Prompt, Title
@@ -142,7 +143,10 @@ class ReplyOut(Outbound):
 
 
 class TurnOut(Outbound):
-    """What a turn came to. `message` is null while `status` is `waiting`; `approvals` then say for what."""
+    """What a turn came to. `message` is null while `status` is `waiting`; `approvals` and `tool_calls` say for what.
+
+    `tool_calls` are calls of the client's own tools, to be answered at `POST /runs/{run_id}/tool-results`.
+    """
 
     run_id: UUID
     conversation_id: UUID
@@ -151,4 +155,5 @@ class TurnOut(Outbound):
     usage: Usage
     model: str = Field(examples=["demo"])
     approvals: list[ApprovalOut]
+    tool_calls: list[ClientCallOut]
     error: dict[str, Any] | None = Field(examples=[None])

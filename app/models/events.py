@@ -44,10 +44,11 @@ class RunStarted(EventEnvelope):
 
 
 class RunWaiting(EventEnvelope):
-    """The run waits for people."""
+    """The run waits: for decisions, for its client to answer calls, or for runs that it began."""
 
     type: Literal["run.waiting"]
     approval_ids: list[UUID] = []
+    waiting_on: list[WaitingOn] = []
 
 
 class RunRetrying(EventEnvelope):
@@ -123,7 +124,10 @@ class MessageCompleted(EventEnvelope):
 
 
 class ToolCalled(EventEnvelope):
-    """A tool call begins."""
+    """A tool call begins. With `client`, the application answers it at `POST /runs/{run_id}/tool-results`.
+
+    `child_run_id` names the run that carries the call out, where one does.
+    """
 
     type: Literal["tool.call"]
     tool_call_id: str
@@ -131,6 +135,9 @@ class ToolCalled(EventEnvelope):
     arguments: dict[str, Any]
     effect: bool = False
     step: int | None = None
+    client: bool = False
+    child_run_id: UUID | None = None
+    expires_at: datetime | None = None
 
 
 class ToolReturned(EventEnvelope):

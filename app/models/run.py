@@ -56,16 +56,18 @@ class Usage(BaseModel):
 class WaitingOn(BaseModel):
     """One thing that a queued or waiting run waits for.
 
-    `approval` (ids in `approval_ids`), `slot` (a cap in `detail`), `conversation` (the holder in `run_id`),
-    `retry` (`until`), `budget`.
+    `approval` (ids in `approval_ids`), `client_tool` (a call that its client answers), `run` (one that it began, in
+    `run_id`), `slot` (a cap in `detail`), `conversation` (the holder in `run_id`), `retry` (`until`), `budget`.
     """
 
     model_config = ConfigDict(frozen=True)
 
-    type: Literal["approval", "slot", "conversation", "retry", "budget"]
+    type: Literal["approval", "client_tool", "run", "slot", "conversation", "retry", "budget"]
     until: datetime | None = None
     run_id: UUID | None = None
     approval_ids: list[UUID] | None = None
+    tool_call_id: str | None = None
+    tool: str | None = None
     detail: str | None = None
 
 

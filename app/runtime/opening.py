@@ -165,7 +165,7 @@ def _with_hands(runtime: Runtime) -> Runtime:
 
 def _left(runtime: Runtime, run: Run) -> None:
     """A run left this process: what follows from its end need not wait for the next tick."""
-    if (run.task_id is not None or run.trigger == "slack") and run.status != "queued":
+    if (run.task_id is not None or run.trigger in ("slack", "sub_run")) and run.status != "queued":
         runtime.settler.ring()
 
 

@@ -153,5 +153,4 @@ async def _announce(unit: Unit, settled: list[Approval], type_: str) -> None:
         for row in settled
     ]
     await append_events(unit, run, facts)
-    if run.status == "waiting" and not await unit.approvals.of_run(run_id, status="pending"):
-        await intake.resume(unit, run_id)
+    await intake.resume_if_free(unit, run)

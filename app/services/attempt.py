@@ -15,6 +15,7 @@ from app.database.connection import Database
 from app.database.stores.entries import ConversationLog
 from app.database.unit import Unit
 from app.models.approval import Approval
+from app.models.awaited import AwaitedCall
 from app.models.errors import LeaseLost, Unavailable
 from app.models.frames import EventBatch
 from app.models.ids import new_id
@@ -59,6 +60,7 @@ class Attempt:
         self._stored = 0
         self._has_record = False
         self._earlier_usage = RunUsage()
+        self.awaited: list[AwaitedCall] = []
         self.history: history.History | None = None
         self.record: ConversationRecord = history.empty_record(run)
         self.messages: list[ModelMessage] = []
@@ -86,6 +88,9 @@ class Attempt:
                     self._journal[call.step, call.tool_call_id] = call
                 for approval in await unit.approvals.of_run(self.run.id):
                     self._note(approval)
+                self.awaited = await unit.awaited.of_run(self.run.id)
+                for call in self.awaited:
+                    self.tainted.update((call.outcome or {}).get("taint", ()))
             return await history.load(unit, self.run)
 
     def _note(self, approval: Approval) -> None:

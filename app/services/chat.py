@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from uuid import UUID
 
 from app.agents.definition import merge_limits
@@ -10,6 +10,7 @@ from app.agents.llm import ModelSource
 from app.agents.registry import AgentRegistry
 from app.database.connection import Database
 from app.models.approval import Approval
+from app.models.awaited import AwaitedCall
 from app.models.conversation import Conversation
 from app.models.errors import Conflict, NotFound
 from app.models.events import TERMINAL_EVENTS
@@ -52,6 +53,13 @@ class Turn:
     run: Run
     result: RunResult | None
     approvals: list[Approval]
+    calls: list[AwaitedCall] = field(default_factory=list[AwaitedCall])
+
+    @property
+    def settled(self) -> bool:
+        """Whether the run has ended or waits for the caller; one that waits for runs which it began goes on."""
+        asked = self.approvals or any(call.kind == "client" for call in self.calls)
+        return self.run.status in TERMINAL or (self.run.status == "waiting" and bool(asked))
 
 
 async def say(
@@ -118,7 +126,7 @@ async def _settled(chat: Chat, run: Run) -> Turn:
             return Turn(execution.run, execution.result, [])
     while True:
         turn = await look(chat, run)
-        if turn.run.status in TERMINAL or turn.run.status == "waiting" or chat.hub.closing:
+        if turn.settled or chat.hub.closing:
             return turn
         stops = TERMINAL_EVENTS | {"run.waiting"}
         async for _ in follow(chat.database, chat.hub, run.workspace_id, run.id, turn.run.last_seq, ends_on=stops):
@@ -134,4 +142,5 @@ async def look(chat: Chat, run: Run) -> Turn:
         result = await unit.runs.result(run.id)
         waiting = present.status == "waiting"
         approvals = await unit.approvals.of_run(run.id, status="pending") if waiting else []
-    return Turn(present, result, approvals)
+        calls = await unit.awaited.of_run(run.id, status="pending") if waiting else []
+    return Turn(present, result, approvals, calls)

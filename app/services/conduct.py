@@ -1,6 +1,6 @@
 """Conducting one attempt: from the run's row to the agent loop, and from whatever ends the loop to an ending."""
 
-from collections.abc import AsyncIterable, Mapping
+from collections.abc import AsyncIterable, Mapping, Sequence
 from datetime import UTC, datetime
 from random import uniform
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 import pydantic_core
 import structlog
 from pydantic_ai import Agent, CancellationToken, RunContext
-from pydantic_ai.exceptions import RunCancelled, RunTimedOut
+from pydantic_ai.exceptions import RunCancelled, RunTimedOut, ToolFailed
 from pydantic_ai.messages import (
     AgentStreamEvent,
     ModelResponse,
@@ -27,6 +27,7 @@ from app.agents.text import clean
 from app.models.errors import LeaseLost, Unavailable
 from app.models.run import Limits, Run
 from app.services.attempt import Attempt
+from app.services.awaited import CLIENT_SECONDS, Await
 from app.services.definitions import definition_of, settle
 from app.services.ending import Ending
 from app.services.equipment import equip
@@ -178,7 +179,17 @@ class Conduct:
                 answers[call.tool_call_id] = ToolApproved(override_args=approval.decided_arguments)
             else:
                 answers[call.tool_call_id] = ToolApproved()
-        return deferred.build_results(approvals=answers)
+        return deferred.build_results(approvals=answers, calls=self._answers(deferred))
+
+    def _answers(self, deferred: DeferredToolRequests) -> dict[str, Any]:
+        """What came of the calls that others answered, the latest of each."""
+        answered = {call.tool_call_id: call.outcome or {} for call in self._attempt.awaited}
+        calls: dict[str, Any] = {}
+        for call in deferred.calls:
+            outcome = answered.get(call.tool_call_id, {})
+            content = outcome.get("content", "Nobody answered this call.")
+            calls[call.tool_call_id] = content if outcome.get("status") == "ok" else ToolFailed(str(content))
+        return calls
 
     async def _stream(self, _ctx: RunContext[AgentContext], events: AsyncIterable[AgentStreamEvent]) -> None:
         written = self._attempt.events
@@ -199,9 +210,8 @@ class Conduct:
     def _finished(self, result: AgentRunResult[Any]) -> Ending:
         output = result.output
         if isinstance(output, DeferredToolRequests):
-            return Ending(
-                "waiting", "approval", "A person must decide.", deferred=output, approvals=self._asked(output)
-            )
+            approvals, calls = self._asked(output), self._awaited(output)
+            return Ending("waiting", *_waiting(approvals, calls), deferred=output, approvals=approvals, awaited=calls)
         if isinstance(output, str):
             return Ending("completed", text=output)
         return Ending("completed", text=pydantic_core.to_json(output).decode(), data=output)
@@ -224,6 +234,18 @@ class Conduct:
                 }
             )
         return asked
+
+    def _awaited(self, deferred: DeferredToolRequests) -> list[Await]:
+        """The calls that others answer. A tool that defers one says in its metadata how: `seconds`, `child`."""
+        step = step_of(self._attempt.messages, self._attempt.run.id)
+        calls: list[Await] = []
+        for call in deferred.calls:
+            about = deferred.metadata.pop(call.tool_call_id, {})
+            child = about.get("child")
+            seconds = about.get("seconds", CLIENT_SECONDS) if child is None else None
+            arguments = call.args_as_dict()
+            calls.append(Await(call.tool_call_id, call.tool_name, step, arguments, seconds=seconds, child=child))
+        return calls
 
     def _cancelled(self) -> Ending:
         return Ending(
@@ -249,6 +271,15 @@ class Conduct:
             if isinstance(message, ModelResponse) and (message.run_id or "").startswith(own) and message.text:
                 return message.text
         return None
+
+
+def _waiting(approvals: Sequence[Any], calls: Sequence[Await]) -> tuple[str, str]:
+    """Slug and sentence of what a run waits for."""
+    if approvals:
+        return "approval", "A person must decide."
+    if any(call.kind == "client" for call in calls):
+        return "client_tool", "The application must answer a call of one of its tools."
+    return "sub_run", "Runs that this one began are still on their way."
 
 
 def _denied(note: str | None) -> str:

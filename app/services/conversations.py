@@ -109,11 +109,14 @@ async def _share_log(unit: Unit, source_id: UUID, fork_id: UUID, at: UUID | None
 
 
 async def erase(unit: Unit, principal: Principal, conversation_id: UUID) -> None:
-    """Erase the conversation, its runs and what of the log no other conversation shares.
+    """Erase the conversation, its runs, the conversations of runs that they began, and what of the log nobody shares.
 
     Raises NotFound, and Conflict while a run is being executed: cancel it first.
     """
-    row = _seen(principal, await unit.conversations.lock(conversation_id))
+    await _erase(unit, _seen(principal, await unit.conversations.lock(conversation_id)))
+
+
+async def _erase(unit: Unit, row: Conversation) -> None:
     for run in await unit.runs.active_of(row.id):
         if run.status == "running":
             raise Conflict(
@@ -121,6 +124,10 @@ async def erase(unit: Unit, principal: Principal, conversation_id: UUID) -> None
                 code="conversation_busy",
                 extra={"active_run_id": str(run.id)},
             )
+    for child_id in await unit.runs.conversations_begun_by(row.id):
+        child = await unit.conversations.lock(child_id)
+        if child is not None:
+            await _erase(unit, child)
     await ConversationLog(unit.connection, unit.workspace_id).erase(row.id)
 
 

@@ -9,6 +9,7 @@ from pydantic_ai.tools import DeferredToolRequests
 from pydantic_ai.usage import RunUsage
 
 from app.models.run import RunStatus, Usage
+from app.services.awaited import Await
 
 Told = tuple[str, dict[str, Any]]
 """An event by type and payload."""
@@ -16,7 +17,10 @@ Told = tuple[str, dict[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How an attempt leaves its run: the state, the reason, and what goes with it."""
+    """How an attempt leaves its run: the status, the reason, and what goes with it.
+
+    `state` replaces what a pattern in plain Python remembers; None leaves it as it is.
+    """
 
     to: RunStatus
     reason: str | None = None
@@ -27,6 +31,8 @@ class Ending:
     available_in: float | None = None
     counts: bool = True
     approvals: Sequence[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    awaited: Sequence[Await] = ()
+    state: dict[str, Any] | None = None
 
 
 def usage_document(usage: RunUsage, seconds: float, *, unpriced: bool) -> dict[str, Any]:

@@ -152,16 +152,28 @@ async def _make_way(unit: Unit, active: list[Run], on_busy: OnBusy) -> list[Run]
 
 async def _busy(unit: Unit, head: Run) -> Conflict:
     if head.status != "waiting":
-        return Conflict(
-            "Another run is active here. Wait for it, cancel it, or send `on_busy` enqueue or interrupt.",
-            code="conversation_busy",
-            extra={"active_run_id": str(head.id)},
-        )
+        return _running(head)
     pending = await unit.approvals.of_run(head.id, status="pending")
+    calls = await unit.awaited.of_run(head.id, status="pending")
+    if not pending and not any(call.kind == "client" for call in calls):
+        return _running(head)
     return Conflict(
-        "A run of this conversation waits for a decision. Decide it, cancel the run, or send `on_busy` interrupt.",
+        "A run of this conversation waits for a decision or for its client. Give the answer, cancel the run, or send "
+        "`on_busy` interrupt.",
         code="conversation_waiting",
-        extra={"active_run_id": str(head.id), "approval_ids": [str(approval.id) for approval in pending]},
+        extra={
+            "active_run_id": str(head.id),
+            "approval_ids": [str(approval.id) for approval in pending],
+            "tool_call_ids": [call.tool_call_id for call in calls if call.kind == "client"],
+        },
+    )
+
+
+def _running(head: Run) -> Conflict:
+    return Conflict(
+        "Another run is active here. Wait for it, cancel it, or send `on_busy` enqueue or interrupt.",
+        code="conversation_busy",
+        extra={"active_run_id": str(head.id)},
     )
 
 
@@ -180,8 +192,16 @@ async def cancel(unit: Unit, run_id: UUID) -> Run:
     return await _again(unit, run_id)
 
 
+async def resume_if_free(unit: Unit, run: Run) -> None:
+    """Open a waiting run again when nothing that it waited for is pending. Its conversation and it are locked."""
+    if run.status != "waiting" or await unit.approvals.of_run(run.id, status="pending"):
+        return
+    if not await unit.awaited.of_run(run.id, status="pending"):
+        await resume(unit, run.id)
+
+
 async def resume(unit: Unit, run_id: UUID) -> Run | None:
-    """Open a waiting run for claims again, in the commit of the decision that it waited for."""
+    """Open a waiting run for claims again, in the commit of what it waited for last."""
     run = await unit.runs.transition(run_id, ("waiting",), "queued", available_in=0, waiting_on=None)
     if run is not None:
         unit.ring(RunReady(run.id, run.lane))
@@ -231,6 +251,9 @@ async def _end(unit: Unit, run: Run, reason: str, detail: str, *, release: bool 
     if ended is None:
         raise Conflict("The run has just moved on; ask for it again.", code="run_moved_on")
     await unit.approvals.supersede(run.id)
+    await unit.awaited.void(run.id)
+    for child in await unit.runs.children_of(run.id):
+        await cancel(unit, child.id)
     if run.attempt > 0 or run.checkpoints > 0:
         # Late, because this is the one command that needs the message types; the scheduler never gets here.
         from app.services.history import settle

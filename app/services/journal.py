@@ -133,7 +133,8 @@ class Journal(AbstractCapability[AgentContext]):
             call.step, call.part, spec, jsonable(call.args), call.known
         ):
             raise ToolFailed("The run was cancelled before this call started.")
-        self.attempt.announce(call.part, spec, jsonable(call.args), call.step)
+        if not spec.defers:
+            self.attempt.announce(call.part, spec, jsonable(call.args), call.step)
         try:
             async with asyncio.timeout(TOOL_SECONDS):
                 result = await handler(call.args)

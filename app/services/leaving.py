@@ -19,7 +19,7 @@ from app.models.frames import EventBatch
 from app.models.ids import new_id
 from app.models.run import Run, RunResult, WaitingOn
 from app.models.turn import Completion
-from app.services import history
+from app.services import awaited, history
 from app.services.ending import Ending, Told, public_usage
 from app.services.intake import release_next
 
@@ -154,7 +154,8 @@ async def _stop(attempt: Leaver, unit: Unit, ending: Ending) -> Run:
     """Leave the run failed, cancelled or waiting, with a history that can go on."""
     if ending.to == "cancelled":
         ending = replace(ending, reason=(await attempt.held(unit)).status_reason or ending.reason)
-    run = await _move(attempt, unit, ending, **attempt.progress())
+    state = {} if ending.state is None else {"state": ending.state}
+    run = await _move(attempt, unit, ending, **attempt.progress(), **state)
     closing: list[ModelMessage] = []
     if ending.to != "waiting":
         await unit.journal.close(run.id, "unknown")
@@ -195,19 +196,22 @@ async def _move(leaver: Leaver, unit: Unit, ending: Ending, /, **values: Any) ->
 
 
 async def _ask(unit: Unit, run: Run, ending: Ending) -> list[Told]:
-    """Write the approvals that the run waits for; returns the events that tell of them."""
+    """Write the approvals and calls that the run waits for; returns the events that tell of them."""
     asked: list[Approval] = []
     for values in ending.approvals:
         about = {"id": new_id(), "run_id": run.id, "conversation_id": run.conversation_id, "user_id": run.user_id}
         asked.append(await unit.approvals.ask({**about, **values}, days=APPROVAL_DAYS))
     ids = [approval.id for approval in asked]
-    waiting = WaitingOn(type="approval", approval_ids=ids, until=asked[0].expires_at)
-    await unit.runs.wait_for(run.id, [waiting.model_dump(mode="json", exclude_none=True)])
+    waiting, called = await awaited.begin(unit, run, ending.awaited)
+    if asked:
+        waiting.insert(0, WaitingOn(type="approval", approval_ids=ids, until=asked[0].expires_at))
+    shown_waiting = [one.model_dump(mode="json", exclude_none=True) for one in waiting]
+    await unit.runs.wait_for(run.id, shown_waiting)
     shown = ("kind", "tool", "tool_call_id", "arguments", "expires_at")
     requested = [
         ("approval.requested", {"approval_id": one.id, **{name: getattr(one, name) for name in shown}}) for one in asked
     ]
-    return [*requested, ("run.waiting", {"approval_ids": ids})]
+    return [*requested, *called, ("run.waiting", {"approval_ids": ids, "waiting_on": shown_waiting})]
 
 
 def seq_of(batch: EventBatch | None) -> dict[str, int]:

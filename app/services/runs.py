@@ -5,11 +5,13 @@ from typing import Any
 from uuid import UUID
 
 from app.database.unit import Unit
+from app.models.awaited import AwaitedCall
 from app.models.errors import NotFound
 from app.models.identity import Principal
 from app.models.ids import new_id
 from app.models.run import Run, RunOut, RunResult, Usage, WaitingOn
 from app.services import intake, users
+from app.services.awaited import waiting_on
 from app.services.idempotency import Once, earlier, settle
 
 
@@ -73,8 +75,18 @@ async def show(unit: Unit, rows: list[Run]) -> list[RunOut]:
     """Runs as clients see them, with what each came to."""
     names = await unit.users.names([row.user_id for row in rows])
     results = await unit.runs.results([row.id for row in rows])
-    waiting = await unit.approvals.pending_of([row.id for row in rows if row.status == "waiting"])
-    return [_shown(row, names[row.user_id], results.get(row.id), waiting.get(row.id)) for row in rows]
+    waiting = [row.id for row in rows if row.status == "waiting"]
+    approvals, calls = await unit.approvals.pending_of(waiting), await unit.awaited.pending_of(waiting)
+    return [
+        _shown(row, names[row.user_id], results.get(row.id), _waits(approvals.get(row.id), calls.get(row.id)))
+        for row in rows
+    ]
+
+
+def _waits(approval_ids: list[UUID] | None, calls: list[AwaitedCall] | None) -> list[WaitingOn]:
+    """What a waiting run still waits on."""
+    still = [waiting_on(call) for call in calls or []]
+    return [WaitingOn(type="approval", approval_ids=approval_ids), *still] if approval_ids else still
 
 
 def answer_of(result: RunResult | None) -> Any:
@@ -84,16 +96,14 @@ def answer_of(result: RunResult | None) -> Any:
     return result.text if result.data is None else result.data
 
 
-def _shown(row: Run, user: str, result: RunResult | None, approval_ids: list[UUID] | None) -> RunOut:
-    waiting_on = [WaitingOn.model_validate(entry) for entry in row.waiting_on or []]
-    if approval_ids:
-        waiting_on = [WaitingOn(type="approval", approval_ids=approval_ids)]
+def _shown(row: Run, user: str, result: RunResult | None, waits: list[WaitingOn]) -> RunOut:
+    waits = waits or [WaitingOn.model_validate(entry) for entry in row.waiting_on or []]
     return RunOut(
         id=row.id,
         status=row.status,
         status_reason=row.status_reason,
         status_detail=row.status_detail,
-        waiting_on=waiting_on or None,
+        waiting_on=waits or None,
         conversation_id=row.conversation_id,
         task_id=row.task_id,
         pattern_type=row.pattern,

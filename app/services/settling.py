@@ -13,7 +13,7 @@ from app.database.connection import Database
 from app.database.stores.settling import Unsettled
 from app.database.unit import Unit
 from app.models.errors import Unavailable
-from app.services import chains, notifications, schedules, slack_answers
+from app.services import awaited, chains, notifications, schedules, slack_answers
 
 log = structlog.get_logger(__name__)
 
@@ -69,8 +69,8 @@ class Settler:
             async with self._database.begin(one.workspace_id) as unit:
                 given_up = self._failures.get(one, 0) >= MOST_TRIES
                 done = await unit.settling.take(one)
-                if done and not given_up:
-                    await _follow_up(unit, one)
+                if done:
+                    await _follow_up(unit, one, given_up=given_up)
         except Unavailable:
             raise
         except Exception:
@@ -90,11 +90,15 @@ class Settler:
             log.exception("settling.announcement_failed", run_id=str(one.run_id))
 
 
-async def _follow_up(unit: Unit, one: Unsettled) -> None:
+async def _follow_up(unit: Unit, one: Unsettled, *, given_up: bool) -> None:
     run = await unit.runs.get(one.run_id)
     if run is None:
         return
     result = (await unit.runs.results([run.id])).get(run.id)
+    if run.trigger == "sub_run":
+        await awaited.child_ended(unit, run, result)  # never given up: the run that began it waits
+    if given_up:
+        return
     if run.trigger == "slack":
         await slack_answers.after_run(unit, run, result)
     task = await unit.tasks.get(run.task_id) if run.task_id else None

@@ -16,7 +16,7 @@ from app.workers import sweeper
 log = structlog.get_logger(__name__)
 
 FIRE_SECONDS = 1
-_STEPS = ((sweeper.settle, 1), (sweeper.recover, 5), (sweeper.expire, 60), (sweeper.forget, 600))
+_STEPS = ((sweeper.settle, 1), (sweeper.recover, 5), (sweeper.give_up, 2), (sweeper.expire, 60), (sweeper.forget, 600))
 
 
 class Clock:

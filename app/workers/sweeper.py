@@ -7,7 +7,7 @@ import structlog
 
 from app.models.errors import Unavailable
 from app.runtime import Runtime
-from app.services import approvals, firing, upkeep
+from app.services import approvals, awaited, firing, upkeep
 
 T = TypeVar("T")
 
@@ -57,3 +57,8 @@ async def recover(runtime: Runtime) -> None:
 async def expire(runtime: Runtime) -> None:
     """Expire approvals that nobody decided in time; their runs go on without the call."""
     await _calmly(approvals.expire_due(runtime.database))
+
+
+async def give_up(runtime: Runtime) -> None:
+    """Give up calls that no client answered in time; their runs go on without the answer."""
+    await _calmly(awaited.expire_due(runtime.database))

@@ -7,7 +7,7 @@ from sqlalchemy import func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.database.models import api_keys, approvals, workspaces
+from app.database.models import api_keys, approvals, awaited_calls, runs, workspaces
 from app.database.rows import columns_of
 from app.models.identity import ApiKey, Workspace
 from app.models.ids import new_id
@@ -70,6 +70,20 @@ class DirectoryStore:
         statement = (
             select(approvals.c.workspace_id, approvals.c.run_id, approvals.c.conversation_id)
             .where(approvals.c.status == "pending", approvals.c.expires_at <= func.app_now())
+            .distinct()
+            .limit(limit)
+        )
+        return [(row[0], row[1], row[2]) for row in await self._connection.execute(statement)]
+
+    async def overdue_calls(self, limit: int) -> list[tuple[UUID, UUID, UUID]]:
+        """Workspace, run and conversation of runs that wait for a call whose time is over."""
+        statement = (
+            select(runs.c.workspace_id, runs.c.id, runs.c.conversation_id)
+            .join(
+                awaited_calls,
+                (awaited_calls.c.workspace_id == runs.c.workspace_id) & (awaited_calls.c.run_id == runs.c.id),
+            )
+            .where(awaited_calls.c.status == "pending", awaited_calls.c.expires_at <= func.app_now())
             .distinct()
             .limit(limit)
         )

@@ -146,6 +146,35 @@ class RunStore:
         )
         return [Run(*row) for row in await self._connection.execute(statement)]
 
+    async def children_of(self, run_id: UUID) -> list[Run]:
+        """Runs that this run began and that have not ended, the oldest first."""
+        statement = (
+            select(*COLUMNS)
+            .where(
+                runs.c.workspace_id == self._workspace_id,
+                runs.c.parent_run_id == run_id,
+                runs.c.trigger == "sub_run",
+                runs.c.status.in_(ACTIVE),
+            )
+            .order_by(runs.c.id)
+        )
+        return [Run(*row) for row in await self._connection.execute(statement)]
+
+    async def conversations_begun_by(self, conversation_id: UUID) -> list[UUID]:
+        """Conversations of the runs that runs of this conversation began."""
+        parent = runs.alias()
+        statement = (
+            select(runs.c.conversation_id)
+            .join(parent, (parent.c.workspace_id == runs.c.workspace_id) & (parent.c.id == runs.c.parent_run_id))
+            .where(
+                runs.c.workspace_id == self._workspace_id,
+                runs.c.trigger == "sub_run",
+                parent.c.conversation_id == conversation_id,
+            )
+            .distinct()
+        )
+        return [row.conversation_id for row in await self._connection.execute(statement)]
+
     async def count_running(self, lane: str, user_id: UUID, agent: str) -> tuple[int, int, int]:
         """How many runs of the lane are running: of the user, of the agent, of the workspace.
 
