@@ -7,7 +7,6 @@ import signal
 import stat
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager
@@ -19,6 +18,7 @@ import asyncpg
 import pytest
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
+from support.stores import temporary_folder
 
 from app.integrations import unprivileged
 from app.integrations.data_folder import socket_folder
@@ -56,8 +56,8 @@ class Choice:
 @pytest.fixture
 def data() -> Generator[Path]:
     # not pytest's own folder: its path is long, and sockets are to lie in the data folder
-    with tempfile.TemporaryDirectory(prefix="sl-", ignore_cleanup_errors=True) as folder:
-        yield Path(folder) / "data"
+    with temporary_folder() as folder:
+        yield folder / "data"
 
 
 @asynccontextmanager

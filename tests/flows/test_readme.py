@@ -3,12 +3,12 @@
 import re
 import subprocess
 import sys
-import tempfile
 from collections.abc import Generator
 from pathlib import Path
 
 import pytest
 from support.programs import ROOT, SIXLANE, Running, clean_environment
+from support.stores import temporary_folder
 
 pytestmark = pytest.mark.xdist_group("up")
 
@@ -20,8 +20,7 @@ PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 @pytest.fixture(scope="module")
 def place() -> Generator[tuple[str, Path]]:
     """A running server's host and port, and the folder that the reader works in."""
-    with tempfile.TemporaryDirectory(prefix="sl-", ignore_cleanup_errors=True) as name:
-        folder = Path(name)
+    with temporary_folder() as folder:
         command = [*SIXLANE, "up", "--data", str(folder / "data"), "--port", "0"]
         with Running(command, cwd=folder, environment=clean_environment()) as up:
             up.wait_for("Ctrl-C")

@@ -4,12 +4,12 @@ import shutil
 import signal
 import socket
 import sys
-import tempfile
 from collections.abc import Generator
 from pathlib import Path
 
 import pytest
 from support.programs import ROOT, SIXLANE, Running, answers, call, clean_environment, programs_on, run, until
+from support.stores import temporary_folder
 
 BIN = Path(sys.executable).parent
 
@@ -19,8 +19,7 @@ pytestmark = pytest.mark.xdist_group("up")
 @pytest.fixture
 def home() -> Generator[Path]:
     """A folder with what the commands expect of the clone: its migrations, and the sample file copied to .env."""
-    with tempfile.TemporaryDirectory(prefix="sl-", ignore_cleanup_errors=True) as name:
-        folder = Path(name)
+    with temporary_folder() as folder:
         shutil.copytree(ROOT / "alembic", folder / "alembic", ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy(ROOT / "alembic.ini", folder / "alembic.ini")
         (folder / "app").symlink_to(ROOT / "app")

@@ -7,7 +7,6 @@ import signal
 import socket
 import stat
 import subprocess
-import tempfile
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from support.programs import (
     run,
     until,
 )
+from support.stores import temporary_folder
 
 from app.integrations.server_process import command_line
 from app.models.errors import SettingError
@@ -37,8 +37,8 @@ pytestmark = pytest.mark.xdist_group("up")  # two trees at once would only measu
 
 @pytest.fixture
 def home() -> Generator[Path]:
-    with tempfile.TemporaryDirectory(prefix="sl-", ignore_cleanup_errors=True) as folder:
-        yield Path(folder)
+    with temporary_folder() as folder:
+        yield folder
 
 
 @pytest.fixture
