@@ -1,6 +1,7 @@
 """The agents that are there without anyone defining one."""
 
 from app.agents.definition import USUAL_OVERRIDES, AgentDefinition
+from app.agents.research import Finding
 from app.agents.tools import TOOLS
 
 _ALL_TOOLS = tuple(spec.name for spec in TOOLS)
@@ -46,6 +47,16 @@ BUILT_IN: tuple[AgentDefinition, ...] = (
             "required": ["notify", "title", "report"],
             "additionalProperties": False,
         },
+    ),
+    AgentDefinition(
+        name="researcher",
+        description="Researches a question in sources and hands in statements with references.",
+        instructions=(
+            "You are a careful researcher. Prefer few good sources to many poor ones, and figures to adjectives."
+        ),
+        tools=("search_web", "search_corpus", "read_source", "calculator", "current_time"),
+        overrides=USUAL_OVERRIDES,
+        output_schema=Finding.model_json_schema(),
     ),
 )
 """The agents that are there without anyone defining one."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from uuid import UUID
 
 from app.integrations.http import OutboundResponse
+from app.integrations.search import Hit
 
 if TYPE_CHECKING:
     from app.agents.mail import MailBox
@@ -69,6 +70,32 @@ class NoteStore(Protocol):
         ...
 
 
+class SourceDesk(Protocol):
+    """What a researcher may read, and where it is noted that it was read."""
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """Where this research looks: `web`, `files`, `corpus`."""
+        ...
+
+    @property
+    def urls(self) -> frozenset[str]:
+        """Pages that a person named, which may be read without a search."""
+        ...
+
+    async def search(self, query: str, most: int) -> list[Hit]:
+        """Pages that the operator's search provider finds. Raises SearchFailed."""
+        ...
+
+    async def document(self, file_id: str) -> tuple[str, str]:
+        """Title and text of a document of the task. Raises ToolFailed."""
+        ...
+
+    async def keep(self, ref: str, kind: str, address: str, title: str, excerpt: str) -> None:
+        """Note that this was fetched, under its reference."""
+        ...
+
+
 class Outbound(Protocol):
     """Requests to addresses that users or models chose; `OutboundGuard` is the one that is used."""
 
@@ -112,7 +139,8 @@ class AgentContext:
     `effect_key` turns a tool call's id into a key that stays the same over all attempts of that call. `taint` is
     live: what has entered the run's context from outside so far, by source. `prompt` is what people
     asked in this conversation in their own words. `trigger` says what began the run, `present` whether a person is
-    there to be asked. `mail` is the mailbox of the run's user; None where the process has none to give.
+    there to be asked. `mail` is the mailbox of the run's user; None where the process has none to give. `sources` is
+    there for the researchers of a piece of research.
     """
 
     run_id: UUID
@@ -134,6 +162,7 @@ class AgentContext:
     grants: Grants = Grants()
     mail: "MailBox | None" = None
     planner: TaskPlanner | None = None
+    sources: SourceDesk | None = None
 
     def target(self, name: str) -> Target | None:
         """The target of that name, if the run has one."""

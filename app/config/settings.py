@@ -101,6 +101,15 @@ class OutboundSettings(Group):
     allow_hosts: CommaList = Field(default=(), alias="OUTBOUND_ALLOW_HOSTS")
 
 
+class SearchSettings(Group):
+    """Searching the web. `auto` takes Tavily with its key, else SearXNG with its address, else DuckDuckGo."""
+
+    provider: Literal["auto", "tavily", "searxng", "duckduckgo", "none"] = Field(default="auto", alias="SIXLANE_SEARCH")
+    tavily_api_key: SecretStr | None = Field(default=None, alias="TAVILY_API_KEY")
+    tavily_base_url: Address = Field(default="https://api.tavily.com", alias="SIXLANE_TAVILY_BASE_URL")
+    searxng_url: Address | None = Field(default=None, alias="SIXLANE_SEARXNG_URL")
+
+
 class RunSettings(Group):
     """How runs are claimed and held. A cap counts running runs; 0 means none."""
 
@@ -229,6 +238,7 @@ class Settings(BaseSettings):
     models: ModelSettings = Field(default_factory=ModelSettings)
     secrets: SecretSettings = Field(default_factory=SecretSettings)
     outbound: OutboundSettings = Field(default_factory=OutboundSettings)
+    search: SearchSettings = Field(default_factory=SearchSettings)
     runs: RunSettings = Field(default_factory=RunSettings)
     schedules: ScheduleSettings = Field(default_factory=ScheduleSettings)
     webhooks: WebhookSettings = Field(default_factory=WebhookSettings)

@@ -57,6 +57,7 @@ def _secrets(settings: Settings) -> list[str]:
         settings.mail,
         settings.slack,
         settings.google,
+        settings.search,
     )
     values = [getattr(group, name) for group in groups for name in type(group).model_fields]
     return [value.get_secret_value() for value in values if isinstance(value, SecretStr)]

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from app.agents.llm import ModelOptions, ModelSource
     from app.agents.registry import AgentRegistry
     from app.integrations.google import GoogleOptions
+    from app.integrations.search import WebSearch
     from app.services.agent_executor import Executor
     from app.services.chat import Chat
     from app.services.planner import Planners
@@ -39,6 +40,7 @@ def with_workshop(runtime: Runtime, google: "GoogleOptions | None" = None) -> Ru
             runtime.guard,
             mail=mailboxes.of if mailboxes else None,
             planner=_planners(runtime, registry, models).of,
+            search=_search(settings),
         ),
         hub=runtime.hub,
         options=ExecutorOptions(runtime.process_id, settings.runs.lease_seconds, settings.runs.max_attempts),
@@ -95,6 +97,15 @@ def _chat(runtime: Runtime, executor: "Executor", registry: "AgentRegistry", mod
         ),
         wait_seconds=runtime.settings.server.chat_wait_seconds,
     )
+
+
+def _search(settings: Settings) -> "WebSearch":
+    from app.integrations.search import SearchOptions, WebSearch
+
+    wanted, provider = settings.search, settings.search.provider
+    if provider == "auto":
+        provider = "tavily" if wanted.tavily_api_key else "searxng" if wanted.searxng_url else "duckduckgo"
+    return WebSearch(SearchOptions(provider, plain(wanted.tavily_api_key), wanted.tavily_base_url, wanted.searxng_url))
 
 
 def _model_options(settings: Settings) -> "ModelOptions":

@@ -8,6 +8,7 @@ from app.agents.context import Outbound, TaskPlanner
 from app.agents.llm import ModelSource
 from app.agents.registry import AgentRegistry
 from app.database.connection import Database
+from app.integrations.search import WebSearch
 from app.models.run import Run
 
 if TYPE_CHECKING:
@@ -24,3 +25,4 @@ class Workshop:
     outbound: Outbound
     mail: Callable[[Run], "MailBox"] | None = None
     planner: Callable[[Run], TaskPlanner] | None = None
+    search: WebSearch | None = None

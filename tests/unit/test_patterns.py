@@ -29,6 +29,9 @@ async def test_every_pattern_is_bounded_and_runs(pattern: Pattern) -> None:
     assert pattern.description
     registry = AgentRegistry()
     model = ModelSource(ModelOptions()).resolve()
-    agent = registry.build(registry.get(pattern.default_agent), pattern, model=model)
-    result = await agent.run("What time is it?", deps=agent_context())
-    assert "2026-11-20T12:00:00+00:00" in result.output
+    definition = registry.get(pattern.default_agent)
+    result = await registry.build(definition, pattern, model=model).run("What time is it?", deps=agent_context())
+    if definition.output_schema is None:
+        assert "2026-11-20T12:00:00+00:00" in result.output
+    else:
+        assert result.output.keys() == definition.output_schema["properties"].keys()

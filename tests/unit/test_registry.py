@@ -32,7 +32,7 @@ def test_unknown_names_are_told() -> None:
         registry.get("nobody")
     assert missing.value.code == "agent_not_found"
     with pytest.raises(InvalidInput, match="chatbot, delegation"):
-        registry.pattern("research")
+        registry.pattern("osmosis")
     assert registry.tool("nothing") is None
     found = registry.tool("calculator")
     assert found is not None

@@ -1,7 +1,13 @@
 """The ways to run an agent, one file each."""
 
 from app.agents.pattern import Pattern
-from app.agents.patterns import chatbot, delegation, scheduled, triggered
+from app.agents.patterns import chatbot, delegation, research, scheduled, triggered
 
-PATTERNS: tuple[Pattern, ...] = (chatbot.PATTERN, delegation.PATTERN, scheduled.PATTERN, triggered.PATTERN)
+PATTERNS: tuple[Pattern, ...] = (
+    chatbot.PATTERN,
+    delegation.PATTERN,
+    scheduled.PATTERN,
+    triggered.PATTERN,
+    research.PATTERN,
+)
 """Every pattern; a new one is a file here and an entry in this tuple."""

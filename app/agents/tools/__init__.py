@@ -13,6 +13,9 @@ from app.agents.tools import (
     mail_send,
     notes,
     propose_task,
+    read_source,
+    search_corpus,
+    search_web,
     web_page,
 )
 
@@ -29,5 +32,8 @@ TOOLS: tuple[ToolSpec, ...] = (
     mail_send.TOOL,
     mail_label.TOOL,
     propose_task.TOOL,
+    search_web.TOOL,
+    search_corpus.TOOL,
+    read_source.TOOL,
 )
 """Every tool; a new one is a file here and an entry in this tuple."""
