@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
@@ -20,6 +21,8 @@ Result = TypeVar("Result")
 
 EX_CONFIG = 78
 
+_STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
+
 out = Console(soft_wrap=True, highlight=False)
 err = Console(stderr=True, soft_wrap=True, highlight=False)
 
@@ -32,6 +35,14 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 def as_json_text(value: object) -> Text:
     """A value as JSON for a program: ids, moments and the like as text."""
     return Text(json.dumps(value, default=str, ensure_ascii=False))
+
+
+def printable(text: str) -> str:
+    """A text that others wrote, unable to steer the terminal or to hide what it says.
+
+    Control characters and those that turn the direction of writing are shown as their numbers; line ends and tabs stay.
+    """
+    return _STEERING.sub(lambda found: f"<{ord(found[0]):04x}>", text.replace("\r\n", "\n"))
 
 
 def commands() -> typer.Typer:

@@ -41,7 +41,8 @@ class Group(BaseModel):
 class ServerSettings(Group):
     """The HTTP server. `public_url` is how the outside reaches it, where that is not host and port.
 
-    `trusted_proxies` are the networks whose `X-Forwarded-For` names the sender.
+    `trusted_proxies` are the networks whose `X-Forwarded-For` names the sender. `api_key` is what commands that speak
+    to a server (`chat`, `tour`) name themselves with.
     """
 
     host: str = Field(default="127.0.0.1", alias="SIXLANE_HOST")
@@ -52,6 +53,7 @@ class ServerSettings(Group):
     max_body_bytes: int = Field(default=1_048_576, alias="SIXLANE_MAX_BODY_BYTES", ge=1024)
     chat_wait_seconds: Seconds = Field(default=300, alias="SIXLANE_CHAT_WAIT_SECONDS")
     shutdown_seconds: Seconds = Field(default=25, alias="SIXLANE_SHUTDOWN_SECONDS")
+    api_key: SecretStr | None = Field(default=None, alias="SIXLANE_API_KEY")
 
 
 class DatabaseSettings(Group):

@@ -19,3 +19,8 @@ def signed_headers(secret: bytes, message_id: str, body: str) -> dict[str, str]:
         "webhook-timestamp": str(int(now.timestamp())),
         "webhook-signature": Webhook(secret).sign(msg_id=message_id, timestamp=now, data=body),
     }
+
+
+def secret_bytes(text: str) -> bytes:
+    """The secret that `secret_text` wrote."""
+    return base64.b64decode(text.removeprefix("whsec_"))

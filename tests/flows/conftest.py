@@ -1,6 +1,7 @@
 """A scripted provider and a receiver of effects beside the runtime, and the verbs that flow tests share."""
 
-from collections.abc import AsyncGenerator, Callable, Iterator
+import re
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +13,9 @@ import pytest
 from support.ledger import check_history
 from support.loopback import Loopback
 from support.model_server import model_server, script
+from support.programs import SIXLANE, Running, clean_environment
 from support.receiver import receiver
+from support.stores import temporary_folder
 
 from app.agents.registry import AgentRegistry
 from app.config import load_settings
@@ -166,3 +169,18 @@ async def desk(open_desk: OpenDesk) -> AsyncGenerator[Desk]:
     """A runtime on the scripted provider."""
     async with open_desk() as opened:
         yield opened
+
+
+@pytest.fixture(scope="session")
+def place() -> Generator[tuple[str, Path]]:
+    """`sixlane up` on the demo model: its host and port, and a folder to work in, with its data in `data`.
+
+    For the tests of the group "up" only, so that there is one.
+    """
+    with temporary_folder() as folder:
+        command = [*SIXLANE, "up", "--data", str(folder / "data"), "--port", "0"]
+        with Running(command, cwd=folder, environment=clean_environment()) as up:
+            up.wait_for("Ctrl-C")
+            found = re.search(r"API\s+http://(\S+)", up.text)
+            assert found is not None
+            yield found.group(1), folder

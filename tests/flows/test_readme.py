@@ -1,32 +1,19 @@
 """The README is executed as it stands: its console transcripts and its Python examples, against `sixlane up`."""
 
 import re
+import shlex
 import subprocess
 import sys
-from collections.abc import Generator
 from pathlib import Path
 
 import pytest
-from support.programs import ROOT, SIXLANE, Running, clean_environment
-from support.stores import temporary_folder
+from support.programs import ROOT, SIXLANE, clean_environment
 
 pytestmark = pytest.mark.xdist_group("up")
 
 README = (ROOT / "README.md").read_text()
 CONSOLE = re.findall(r"```console\n(.*?)```", README, re.DOTALL)
 PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-
-
-@pytest.fixture(scope="module")
-def place() -> Generator[tuple[str, Path]]:
-    """A running server's host and port, and the folder that the reader works in."""
-    with temporary_folder() as folder:
-        command = [*SIXLANE, "up", "--data", str(folder / "data"), "--port", "0"]
-        with Running(command, cwd=folder, environment=clean_environment()) as up:
-            up.wait_for("Ctrl-C")
-            found = re.search(r"API\s+http://(\S+)", up.text)
-            assert found is not None
-            yield found.group(1), folder
 
 
 def steps(block: str) -> list[tuple[str, str]]:
@@ -51,9 +38,16 @@ def test_the_transcripts_are_true(place: tuple[str, Path]) -> None:
     transcript = [step for block in CONSOLE for step in steps(block)]
     assert len(transcript) >= 7
     mark = "=====8<====="
-    lines = [f"{command.replace('localhost:8000', host)}\necho; echo '{mark}'" for command, _ in transcript]
+    sixlane = shlex.join(SIXLANE)
+    commands = [one.replace("localhost:8000", host).replace("uv run sixlane", sixlane) for one, _ in transcript]
     done = subprocess.run(
-        ["bash", "-c", "\n".join(lines)], cwd=folder, capture_output=True, text=True, timeout=90, check=True
+        ["bash", "-c", "\n".join(f"{one}\necho; echo '{mark}'" for one in commands)],
+        cwd=folder,
+        env=clean_environment(SIXLANE_DATA=str(folder / "data"), COLUMNS="100"),
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=True,
     )
     outputs = done.stdout.split(mark)[:-1]
     assert len(outputs) == len(transcript)
