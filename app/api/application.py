@@ -20,8 +20,8 @@ Errors are problem documents (RFC 9457); branch on `code`. Lists are walked with
 that creates takes an `Idempotency-Key`. Streams are server-sent events whose `data` is an `Event`.
 """
 
-_SENT = ["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID", "X-Api-Key", "X-Request-ID"]
-_SHOWN = ["Location", "X-Request-ID", "Idempotency-Replayed", "Retry-After"]
+_SENT = ["Authorization", "Content-Type", "Idempotency-Key", "If-Match", "Last-Event-ID", "X-Api-Key", "X-Request-ID"]
+_SHOWN = ["ETag", "Location", "X-Request-ID", "Idempotency-Replayed", "Retry-After"]
 _RATES = ["RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset"]
 
 

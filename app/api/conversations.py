@@ -63,10 +63,10 @@ async def get_conversation(conversation_id: ObjectId, unit: UnitDep, principal: 
 
 @router.patch("/conversations/{conversation_id}", responses=answers(200, CONVERSATION, 404))
 async def change_conversation(
-    conversation_id: ObjectId, body: ConversationPatch, unit: UnitDep, principal: WriteConversations
+    conversation_id: ObjectId, body: ConversationPatch, unit: UnitDep, principal: WriteConversations, desk: DeskDep
 ) -> ConversationOut:
-    """Change title or context of a conversation."""
-    row = await conversations.change(unit, principal, conversation_id, body)
+    """Change title, context or client tools of a conversation; tools count from its next run on."""
+    row = await conversations.change(unit, principal, conversation_id, body, desk=desk)
     return (await conversations.show(unit, [row]))[0]
 
 

@@ -138,6 +138,7 @@ async def desk_of(request: Request) -> Desk:
         min_seconds=settings.schedules.min_seconds,
         production=settings.production,
         base_url=base_url(request),
+        context_bytes=settings.server.max_context_bytes,
     )
 
 

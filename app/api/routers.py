@@ -9,6 +9,7 @@ from app.api import (
     approval_links,
     approvals,
     connections,
+    contexts,
     conversations,
     deliveries,
     docs,
@@ -24,6 +25,7 @@ from app.api import (
 
 ROUTERS: tuple[APIRouter, ...] = (
     conversations.router,
+    contexts.router,
     messages.router,
     tasks.router,
     webhooks.router,

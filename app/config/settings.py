@@ -51,6 +51,7 @@ class ServerSettings(Group):
     cors_origins: CommaList = Field(default=(), alias="CORS_ORIGINS")
     trusted_proxies: Networks = Field(default=(), alias="SIXLANE_TRUSTED_PROXIES")
     max_body_bytes: int = Field(default=1_048_576, alias="SIXLANE_MAX_BODY_BYTES", ge=1024)
+    max_context_bytes: int = Field(default=65_536, alias="SIXLANE_MAX_CONTEXT_BYTES", ge=256, le=1_048_576)
     chat_wait_seconds: Seconds = Field(default=300, alias="SIXLANE_CHAT_WAIT_SECONDS")
     shutdown_seconds: Seconds = Field(default=25, alias="SIXLANE_SHUTDOWN_SECONDS")
     api_key: SecretStr | None = Field(default=None, alias="SIXLANE_API_KEY")

@@ -9,6 +9,8 @@ from pydantic import Field
 
 from app.models.approval import ApprovalOut
 from app.models.awaited import ClientCallOut
+from app.models.client_tool import ClientToolIn, ClientTools
+from app.models.context import ContextChange, ContextChanges
 from app.models.run import OnBusy, RunStatus, Usage
 from app.models.target import TargetIn, Targets
 from app.models.wire import AgentName, ExternalUserId, Inbound, JsonObject, Outbound, Prompt, Title
@@ -61,31 +63,56 @@ class Entry:
 
 
 class ConversationCreate(Inbound):
-    """A new conversation. `targets` are the addresses that its agent may post to, each after asking by default."""
+    """A new conversation. `targets` are the addresses that its agent may post to, each after asking by default.
+
+    `context_schema` is a JSON Schema that `context_data` must always fit; `context_changes` says what becomes of
+    changes that the agent wants; `context_untrusted` that the context holds text of other people. `client_tools` are
+    carried out by the client.
+    """
 
     pattern_type: Annotated[str, Field(max_length=50, examples=["chatbot"])] = "chatbot"
     agent: AgentName | None = Field(default=None, examples=[None])
     title: Title | None = Field(default=None, examples=["Capitals of Europe"])
     context_data: JsonObject = Field(default_factory=dict[str, Any])
+    context_schema: JsonObject | None = Field(default=None, examples=[None])
+    context_changes: ContextChanges = "propose"
+    context_untrusted: bool = False
+    client_tools: ClientTools = Field(default_factory=list[ClientToolIn])
     targets: Targets = Field(default_factory=list[TargetIn])
     user_id: ExternalUserId | None = Field(default=None, examples=[None])
 
 
 class ConversationPatch(Inbound):
-    """What can be changed of a conversation; fields that are left out stay."""
+    """What can be changed of a conversation; fields that are left out stay.
+
+    `context_data` replaces the whole context, as its next version; a `context_schema` of null takes the schema away.
+    Once a context was `context_untrusted`, its conversation stays so.
+    """
 
     title: Title | None = Field(default=None, examples=["Capitals of Europe"])
     context_data: JsonObject | None = None
+    context_schema: JsonObject | None = Field(default=None, examples=[None])
+    context_changes: ContextChanges | None = Field(default=None, examples=["ask"])
+    context_untrusted: Literal[True] | None = Field(default=None, examples=[None])
+    client_tools: ClientTools | None = None
 
 
 class ConversationOut(Outbound):
-    """A conversation. `status` is that of the run at its head, or `idle`; `active_run_id` names that run."""
+    """A conversation. `status` is that of the run at its head, or `idle`; `active_run_id` names that run.
+
+    `taint` says whose text its runs begin with besides the person's own.
+    """
 
     id: UUID
     pattern_type: str = Field(examples=["chatbot"])
     agent: str = Field(examples=["assistant"])
     title: str | None
     context_data: dict[str, Any]
+    context_version: int = Field(examples=[0])
+    context_schema: dict[str, Any] | None = Field(examples=[None])
+    context_changes: ContextChanges
+    client_tools: list[ClientToolIn]
+    taint: list[str] = Field(examples=[[]])
     status: ConversationStatus = Field(examples=["idle"])
     active_run_id: UUID | None = Field(examples=[None])
     user_id: str = Field(examples=["owner"])
@@ -97,9 +124,13 @@ class ConversationOut(Outbound):
 
 
 class MessageCreate(Inbound):
-    """One turn. `stream` asks for server-sent events; `on_busy` says what to do while another run is active."""
+    """One turn. `stream` asks for server-sent events; `on_busy` says what to do while another run is active.
+
+    `context` changes the conversation's context in the commit that takes the message.
+    """
 
     message: Prompt = Field(examples=["What is the capital of France?"])
+    context: ContextChange | None = Field(default=None, examples=[None])
     stream: bool = False
     on_busy: OnBusy = "reject"
 
@@ -108,6 +139,7 @@ class ContinueIn(Inbound):
     """Go on with the thread: with a further message, or without one from where the log stands."""
 
     message: Prompt | None = Field(default=None, examples=["And of Italy?"])
+    context: ContextChange | None = Field(default=None, examples=[None])
     stream: bool = False
     on_busy: OnBusy = "reject"
 

@@ -96,6 +96,7 @@ def _chat(runtime: Runtime, executor: "Executor", registry: "AgentRegistry", mod
             Caps(runs.cap_user_interactive, runs.cap_agent, runs.cap_workspace),
         ),
         wait_seconds=runtime.settings.server.chat_wait_seconds,
+        context_bytes=runtime.settings.server.max_context_bytes,
     )
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 from app.agents.definition import merge_limits
@@ -11,12 +11,13 @@ from app.agents.registry import AgentRegistry
 from app.database.connection import Database
 from app.models.approval import Approval
 from app.models.awaited import AwaitedCall
+from app.models.context import ContextChange
 from app.models.conversation import Conversation
 from app.models.errors import Conflict, NotFound
 from app.models.events import TERMINAL_EVENTS
 from app.models.identity import Principal
 from app.models.run import TERMINAL, OnBusy, Run, RunResult
-from app.services import users
+from app.services import contexts, users
 from app.services.agent_executor import Executor
 from app.services.event_hub import EventHub
 from app.services.events import follow
@@ -26,7 +27,10 @@ from app.services.intake import Claimant, Order, submit
 
 @dataclass(frozen=True, slots=True)
 class Chat:
-    """What chat turns need of their process. `claimant` names the process and the caps of its lane."""
+    """What chat turns need of their process. `claimant` names the process and the caps of its lane.
+
+    `context_bytes` is the most that the context of a conversation may have.
+    """
 
     database: Database
     hub: EventHub
@@ -35,15 +39,20 @@ class Chat:
     models: ModelSource
     claimant: Claimant
     wait_seconds: float
+    context_bytes: int = 65_536
 
 
 @dataclass(frozen=True, slots=True)
 class Say:
-    """One turn as the caller asks for it; `prompt` None goes on from where the log stands."""
+    """One turn as the caller asks for it; `prompt` None goes on from where the log stands.
+
+    `context` is a change to the conversation's context that goes along.
+    """
 
     prompt: str | None
     stream: bool = False
     on_busy: OnBusy = "reject"
+    context: ContextChange | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +76,8 @@ async def say(
 ) -> tuple[Run, bool]:
     """Write a turn's run and begin it. Returns it, and whether an earlier request with the same key had made it.
 
-    Raises NotFound, and Conflict for a busy conversation or one with nothing to go on from.
+    Its change of the context is made in the same commit. Raises NotFound, Conflict for a busy conversation, one with
+    nothing to go on from, or a context that has changed, and InvalidInput.
     """
     async with chat.database.begin(principal.workspace_id) as unit:
         opened = await unit.turns.open(conversation_id)
@@ -84,6 +94,9 @@ async def say(
             if found is None:
                 raise NotFound("The run of this Idempotency-Key is gone.", code="run_not_found")
             return found, True
+        if wanted.context is not None:
+            data = contexts.with_change(conversation, wanted.context, most=chat.context_bytes)
+            opened = replace(opened, row=await contexts.put(unit, conversation, data))
         asked = chat.executor.clock()
         run = await submit(unit, order, conversation, on_busy=wanted.on_busy, claim_for=chat.claimant)
     if run.status == "running":

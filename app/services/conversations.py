@@ -1,16 +1,18 @@
 """Conversations: made, listed, changed, forked and erased."""
 
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from app.database.stores.entries import ConversationLog
 from app.database.unit import Unit
+from app.models.client_tool import ClientToolIn
+from app.models.context import ContextChanges
 from app.models.conversation import Conversation, ConversationCreate, ConversationOut, ConversationPatch, ForkIn
 from app.models.errors import Conflict, InvalidInput, NotFound
 from app.models.identity import Principal
 from app.models.ids import new_id
 from app.models.run import Usage
-from app.services import history, users
+from app.services import client_tools, contexts, history, users
 from app.services.idempotency import Once, earlier
 from app.services.orders import Desk
 
@@ -30,6 +32,9 @@ async def create(
     pattern = desk.pattern(wanted.pattern_type, background=False)
     agent = desk.agent(pattern, wanted.agent)
     targets = desk.targets(wanted.targets, default="ask")
+    contexts.check_schema_of(wanted.context_schema, most=desk.context_bytes)
+    contexts.check(wanted.context_data, wanted.context_schema, most=desk.context_bytes)
+    tools = client_tools.declared(wanted.client_tools, taken=desk.tool_names())
     conversation_id = new_id()
     existing = await earlier(unit, once, conversation_id)
     if existing is not None:
@@ -42,7 +47,11 @@ async def create(
             "agent": agent.name,
             "title": wanted.title,
             "context_data": wanted.context_data,
+            "context_schema": wanted.context_schema,
+            "context_changes": wanted.context_changes,
+            "client_tools": tools,
             "targets": targets,
+            "taint": [contexts.TAINT] if wanted.context_untrusted else [],
         }
     )
     return row, False
@@ -60,18 +69,26 @@ def _seen(principal: Principal, row: Conversation | None) -> Conversation:
     return row
 
 
-async def change(unit: Unit, principal: Principal, conversation_id: UUID, wanted: ConversationPatch) -> Conversation:
-    """Change title or context. Raises NotFound."""
-    row = await get(unit, principal, conversation_id)
-    values = {name: getattr(wanted, name) for name in wanted.model_fields_set}
-    if values.get("context_data", {}) is None:
-        raise InvalidInput("body.context_data: give an object, or leave the field out.")
-    if not values:
-        return row
-    return _seen(principal, await unit.conversations.change(row.id, values))
+async def change(
+    unit: Unit, principal: Principal, conversation_id: UUID, wanted: ConversationPatch, *, desk: Desk
+) -> Conversation:
+    """Change title, context or client tools. Raises NotFound, InvalidInput."""
+    row = _seen(principal, await unit.conversations.lock(conversation_id))
+    given = {name: getattr(wanted, name) for name in wanted.model_fields_set}
+    for name in ("context_data", "context_changes", "client_tools", "context_untrusted"):
+        if given.get(name, ...) is None:
+            raise InvalidInput(f"body.{name}: give a value, or leave the field out.")
+    values = {name: given[name] for name in ("title", "context_changes") if name in given}
+    values |= contexts.replaced(row, given, most=desk.context_bytes)
+    if wanted.client_tools is not None:
+        values["client_tools"] = client_tools.declared(wanted.client_tools, taken=desk.tool_names())
+    if wanted.context_untrusted:
+        values["taint"] = sorted({*row.taint, contexts.TAINT})
+    return _seen(principal, await unit.conversations.change(row.id, values)) if values else row
 
 
-_COPIED = ("user_id", "pattern", "agent", "context_data", "targets", "grants", "taint")
+_OF_CONTEXT = ("context_data", "context_version", "context_schema", "context_changes", "client_tools")
+_COPIED = ("user_id", "pattern", "agent", "targets", "grants", "taint", *_OF_CONTEXT)
 
 
 async def fork(
@@ -164,6 +181,11 @@ def _shown(row: Conversation, names: dict[UUID, str], heads: dict[UUID, Any], us
         agent=row.agent,
         title=row.title,
         context_data=row.context_data,
+        context_version=row.context_version,
+        context_schema=row.context_schema,
+        context_changes=cast("ContextChanges", row.context_changes),
+        client_tools=[ClientToolIn.model_validate(one) for one in row.client_tools],
+        taint=row.taint,
         status=status,
         active_run_id=run_id,
         user_id=names[row.user_id],

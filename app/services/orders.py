@@ -15,12 +15,16 @@ from app.models.notification import NotificationConfig
 from app.models.run import Limits
 from app.models.target import TargetIn, TargetPolicy
 
+ANSWERING = ("result", "final_result")
+"""Names that the agent library gives to tools which carry an agent's answer."""
+
 
 @dataclass(frozen=True, slots=True)
 class Desk:
     """What a door needs to turn a wish into an order. `max_attempts` is the operator's ceiling.
 
-    `min_seconds` is the least time between two due times of a schedule; `base_url` is where this server is reached.
+    `min_seconds` is the least time between two due times of a schedule; `base_url` is where this server is reached;
+    `context_bytes` the most that the context of a conversation may have.
     """
 
     registry: AgentRegistry
@@ -31,6 +35,11 @@ class Desk:
     min_seconds: float = 60
     production: bool = False
     base_url: str = ""
+    context_bytes: int = 65_536
+
+    def tool_names(self) -> list[str]:
+        """Names that tools have already, those that agents answer through among them."""
+        return [*ANSWERING, *(tool.name for tool in self.registry.tools())]
 
     def pattern(self, name: str, *, background: bool) -> Pattern:
         """The pattern of that name, if it runs that way. Raises InvalidInput."""
