@@ -17,7 +17,7 @@ router = APIRouter(route_class=StrictRoute, tags=["conversations"])
 
 IfMatch = Annotated[
     str | None,
-    Header(pattern=r'^"\d{1,9}"$', examples=[None], description='The version to change, quoted, as `ETag` gave it: "3".'),
+    Header(pattern=r'^"\d{1,9}"$', examples=[None], description='The version to change, as `ETag` gave it: "3".'),
 ]
 
 

@@ -40,7 +40,9 @@ async def send_message(
     A stream is asked for with `stream` or with `Accept: text/event-stream`. A client that leaves cancels nothing.
     """
     stream = body.stream or wants_stream(request)
-    return await _turn(runtime, principal, conversation_id, chat.Say(body.message, stream, body.on_busy, body.context), once)
+    return await _turn(
+        runtime, principal, conversation_id, chat.Say(body.message, stream, body.on_busy, body.context), once
+    )
 
 
 @router.post("/conversations/{conversation_id}/continue", response_model=TurnOut, responses=_ANSWERS)
@@ -55,7 +57,9 @@ async def continue_conversation(
     """Go on with the thread, with a further message or from where the log stands."""
     wanted = body or ContinueIn()
     stream = wanted.stream or wants_stream(request)
-    return await _turn(runtime, principal, conversation_id, chat.Say(wanted.message, stream, wanted.on_busy, wanted.context), once)
+    return await _turn(
+        runtime, principal, conversation_id, chat.Say(wanted.message, stream, wanted.on_busy, wanted.context), once
+    )
 
 
 async def _turn(

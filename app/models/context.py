@@ -45,7 +45,9 @@ Operation = Annotated[SetOperation | RemoveOperation | MoveOperation, Field(disc
 Patch = Annotated[
     list[Operation],
     Field(
-        min_length=1, max_length=MOST_OPERATIONS, examples=[[{"op": "replace", "path": "/order/status", "value": "paid"}]]
+        min_length=1,
+        max_length=MOST_OPERATIONS,
+        examples=[[{"op": "replace", "path": "/order/status", "value": "paid"}]],
     ),
 ]
 

@@ -65,9 +65,12 @@ def merged(document: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, 
 def found_at(document: Any, pointer: str) -> Any:
     """What stands at a JSON Pointer (RFC 6901); the empty one is the whole document. Raises LookupError."""
     try:
-        return _POINTERS.resolve_pointer(document, pointer)
+        found = _POINTERS.resolve_pointer(document, pointer)
     except _REFUSED as error:
         raise LookupError(pointer) from error
+    if isinstance(found, _POINTERS.EndOfList):
+        raise LookupError(pointer)
+    return found
 
 
 def size_of(document: Any) -> int:
@@ -86,7 +89,9 @@ def check_bounds(document: Any, *, most: int) -> None:
         raise InvalidInput(f"The context nests deeper than {MOST_DEEP} levels.", code="too_deep")
     if size_of(document) > most:
         raise InvalidInput(
-            f"The context would be longer than {most} bytes as JSON text.", code="context_too_large", extra={"max": most}
+            f"The context would be longer than {most} bytes as JSON text.",
+            code="context_too_large",
+            extra={"max": most},
         )
 
 
