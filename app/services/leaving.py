@@ -154,8 +154,10 @@ async def _stop(attempt: Leaver, unit: Unit, ending: Ending) -> Run:
     """Leave the run failed, cancelled or waiting, with a history that can go on."""
     if ending.to == "cancelled":
         ending = replace(ending, reason=(await attempt.held(unit)).status_reason or ending.reason)
-    state = {} if ending.state is None else {"state": ending.state}
-    run = await _move(attempt, unit, ending, **attempt.progress(), **state)
+    values: dict[str, Any] = {} if ending.state is None else {"state": ending.state}
+    if ending.to == "waiting":
+        values["attempt"] = attempt.run.attempt - 1  # waiting is no failure: however often a run waits, it may go on
+    run = await _move(attempt, unit, ending, **attempt.progress(), **values)
     closing: list[ModelMessage] = []
     if ending.to != "waiting":
         await unit.journal.close(run.id, "unknown")
