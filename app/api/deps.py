@@ -151,7 +151,7 @@ async def _base_url(request: Request) -> str:
     return base_url(request)
 
 
-async def once_of(
+async def given_key(
     request: Request,
     idempotency_key: Annotated[
         str | None,
@@ -161,17 +161,24 @@ async def once_of(
             description="Makes the request safe to repeat for 24 hours: the same key and body give the same object.",
         ),
     ] = None,
-) -> Once | None:
-    """The Idempotency-Key of a creating request, with its route and the hash of its body."""
+) -> str | None:
+    """The Idempotency-Key of a creating request. Raises InvalidInput for one that cannot be kept."""
     if idempotency_key is None:
         return None
     if len(request.headers.getlist("idempotency-key")) > 1 or not idempotency_key.strip():
         raise InvalidInput("header.idempotency-key: give one key of 1 to 255 characters.")
     if not (idempotency_key.isascii() and idempotency_key.isprintable()):
         raise InvalidInput("header.idempotency-key: use printable ASCII characters.")
+    return idempotency_key
+
+
+async def once_of(request: Request, key: Annotated[str | None, Depends(given_key)]) -> Once | None:
+    """The Idempotency-Key of a creating request, with its route and the hash of its body."""
+    if key is None:
+        return None
     principal = await authenticate(request)
     digest = hashlib.sha256(await request.body()).digest()
-    return Once(principal, f"{request.method} {request.url.path}", idempotency_key, digest)
+    return Once(principal, f"{request.method} {request.url.path}", key, digest)
 
 
 RuntimeDep = Annotated[Runtime, Depends(_runtime)]
@@ -179,6 +186,7 @@ UnitDep = Annotated[Unit, Depends(_unit, scope="function")]
 DeskDep = Annotated[Desk, Depends(desk_of)]
 BaseUrl = Annotated[str, Depends(_base_url)]
 OnceDep = Annotated[Once | None, Depends(once_of)]
+KeyDep = Annotated[str | None, Depends(given_key)]
 ObjectId = Annotated[UUID, Path(description="The object's id.")]
 
 ReadConversations = Annotated[Principal, Depends(requires("conversations:read"))]
@@ -188,6 +196,8 @@ WriteTasks = Annotated[Principal, Depends(requires("tasks:write"))]
 RunTasks = Annotated[Principal, Depends(requires("tasks:run"))]
 ReadRuns = Annotated[Principal, Depends(requires("runs:read"))]
 CancelRuns = Annotated[Principal, Depends(requires("runs:cancel"))]
+ReadFiles = Annotated[Principal, Depends(requires("files:read"))]
+WriteFiles = Annotated[Principal, Depends(requires("files:write"))]
 ReadApprovals = Annotated[Principal, Depends(requires("approvals:read"))]
 DecideApprovals = Annotated[Principal, Depends(requires("approvals:decide"))]
 ManageConnections = Annotated[Principal, Depends(requires("connections:manage"))]

@@ -181,6 +181,13 @@ class SlackSettings(Group):
     agent: str = Field(default="assistant", alias="SLACK_AGENT", max_length=100)
 
 
+class FileSettings(Group):
+    """Files: the largest one, and what all files of one user may take together, in megabytes (1,000,000 bytes)."""
+
+    max_mb: Count = Field(default=25, alias="SIXLANE_FILE_MAX_MB", le=1000)
+    quota_mb: Count = Field(default=500, alias="SIXLANE_FILE_QUOTA_MB")
+
+
 class DeliverySettings(Group):
     """Notifications: how long one attempt may take, and for how many days they are kept."""
 
@@ -248,6 +255,7 @@ class Settings(BaseSettings):
     mail: MailSettings = Field(default_factory=MailSettings)
     google: GoogleSettings = Field(default_factory=GoogleSettings)
     slack: SlackSettings = Field(default_factory=SlackSettings)
+    files: FileSettings = Field(default_factory=FileSettings)
     deliveries: DeliverySettings = Field(default_factory=DeliverySettings)
     rates: RateSettings = Field(default_factory=RateSettings)
     retention: RetentionSettings = Field(default_factory=RetentionSettings)

@@ -29,12 +29,14 @@ async def real_objects(base: str) -> dict[str, str]:
         turn = await client.post(f"/conversations/{conversation['id']}/messages", json={"message": "Hello"})
         task = (await client.post("/tasks", json={"task_type": "delegation", "prompt": "Later"})).json()
         await client.post(f"/runs/{task['last_run_id']}/cancel")
+        file = (await client.post("/files", content=b"Some text")).json()
         key = (await client.post("/api-keys", json={"name": "k"})).json()
     return {
         "conversation_id": conversation["id"],
         "run_id": turn.json()["run_id"],
         "task_id": task["id"],
         "key_id": key["id"],
+        "file_id": file["id"],
         "name": "assistant",
     }
 

@@ -46,6 +46,7 @@ async def ours(app: FastAPI, client: httpx.AsyncClient) -> dict[str, str]:
     hook = (await client.post("/tasks", json={"task_type": "triggered", "prompt": "Go"})).json()
     event = (await client.post(f"/tasks/webhooks/{hook['id']}", json={"event": "x"})).json()
     key = (await client.post("/api-keys", json={"name": "ours"})).json()
+    file = (await client.post("/files", content=b"ours")).json()
     runtime: Runtime = app.state.runtime
     async with runtime.database.across() as across:
         workspace = await across.directory.workspace("default")
@@ -92,6 +93,7 @@ async def ours(app: FastAPI, client: httpx.AsyncClient) -> dict[str, str]:
         "approval_id": str(approval.id),
         "key_id": key["id"],
         "connection_id": str(connection_id),
+        "file_id": file["id"],
     }
 
 
@@ -113,7 +115,7 @@ async def test_every_id_of_ours_is_unknown_to_a_stranger(app: FastAPI, client: h
                 same = ("status", "code", "title", "detail")
                 assert [answer.json()[part] for part in same] == [absent.json()[part] for part in same], path
                 asked += 1
-        for path in ("/conversations", "/tasks", "/runs", "/approvals", "/deliveries", "/connections"):
+        for path in ("/conversations", "/tasks", "/runs", "/approvals", "/deliveries", "/connections", "/files"):
             assert (await them.get(path)).json()["data"] == []
             for name, value in (("conversation_id", ids["conversation_id"]), ("task_id", ids["task_id"])):
                 if path == "/runs":
@@ -125,6 +127,7 @@ async def test_every_id_of_ours_is_unknown_to_a_stranger(app: FastAPI, client: h
         ("approvals", "approval_id"),
         ("deliveries", "delivery_id"),
         ("connections", "connection_id"),
+        ("files", "file_id"),
     ):
         seen = await client.get(f"/{noun}/{ids[name]}")
         assert seen.status_code == 200

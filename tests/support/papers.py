@@ -2,6 +2,7 @@
 
 import io
 import zipfile
+from pathlib import Path
 
 import docx
 import pypandoc
@@ -91,12 +92,11 @@ def scanned() -> bytes:
     return out.getvalue()
 
 
-def pandoc_docx(folder: str) -> bytes:
+def pandoc_docx(folder: Path) -> bytes:
     """The contract as pandoc writes it."""
-    path = f"{folder}/contract.docx"
-    pypandoc.convert_text(CONTRACT, "docx", format="markdown", outputfile=path)
-    with open(path, "rb") as file:
-        return file.read()
+    path = folder / "contract.docx"
+    pypandoc.convert_text(CONTRACT, "docx", format="markdown", outputfile=str(path))
+    return path.read_bytes()
 
 
 def pandoc_html() -> bytes:

@@ -3,12 +3,12 @@
 from pathlib import Path
 
 import pytest
+from support import papers
 
 from app.integrations.documents import DocumentReader
 from app.models.document import DOCX, HTML, PDF, Document, UnreadableDocument
 from app.models.errors import UnsupportedMediaType
 from app.services.documents import Documents, sniff
-from support import papers
 
 
 async def read(data: bytes, name: str = "", declared: str = "") -> Document:
@@ -55,7 +55,7 @@ async def test_pdf_of_fifty_pages_is_read_page_by_page() -> None:
 
 
 async def test_docx_of_pandoc_keeps_headings_tables_and_lists_in_order(tmp_path: Path) -> None:
-    found = await read(papers.pandoc_docx(str(tmp_path)))
+    found = await read(papers.pandoc_docx(tmp_path))
     assert found.media_type == DOCX
     assert found.text.split("\n\n") == [
         "# Contract of work",
