@@ -211,6 +211,7 @@ class RetentionSettings(Group):
     event_days: Count = Field(default=7, alias="SIXLANE_EVENT_RETENTION_DAYS")
     journal_days: Count = Field(default=90, alias="SIXLANE_JOURNAL_RETENTION_DAYS")
     occurrence_days: Count = Field(default=90, alias="SIXLANE_OCCURRENCE_RETENTION_DAYS")
+    completion_days: Count = Field(default=30, alias="SIXLANE_COMPLETION_RETENTION_DAYS")
 
 
 class LogSettings(Group):

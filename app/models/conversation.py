@@ -20,7 +20,10 @@ ConversationStatus = Literal["idle", "queued", "running", "waiting"]
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """A row of `conversations`: what is known of it besides its log of entries."""
+    """A row of `conversations`: what is known of it besides its log of entries.
+
+    One with `expires_at` was made for a single answer: it is in no list, and erased after that time.
+    """
 
     workspace_id: UUID
     id: UUID
@@ -44,6 +47,7 @@ class Conversation:
     branches: list[UUID]
     forked_from: UUID | None
     forked_at: UUID | None
+    expires_at: datetime | None
     created_at: datetime
     updated_at: datetime
 

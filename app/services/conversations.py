@@ -108,6 +108,8 @@ async def fork(
     if wanted.at is not None and wanted.at not in known:
         raise NotFound("There is no such message in this conversation.", code="message_not_found")
     kept = {name: getattr(source, name) for name in _COPIED}
+    if source.expires_at is not None:
+        await unit.conversations.change(source.id, {"expires_at": None})  # what a fork shares must stay
     row = await unit.conversations.add({**kept, "id": fork_id, "title": wanted.title or source.title})
     if source.revision is not None:
         await _share_log(unit, source.id, fork_id, wanted.at)

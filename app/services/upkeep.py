@@ -38,6 +38,7 @@ async def _batch(unit: Across, days: Days) -> int:
         [
             await unit.upkeep.forget_events(days.events, BATCH),
             await unit.upkeep.forget_journal(days.journal, BATCH),
+            await unit.upkeep.forget_conversations(BATCH),
             await unit.upkeep.forget_idempotency_keys(BATCH),
             await unit.upkeep.forget_processes(),
             await unit.timetable.forget(days.occurrences, BATCH),

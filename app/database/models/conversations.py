@@ -68,6 +68,7 @@ conversations = Table(
     Column("branches", ARRAY(Uuid(as_uuid=True)), nullable=False, server_default=text("'{}'")),
     uuid("forked_from", nullable=True),
     uuid("forked_at", nullable=True),
+    at("expires_at"),
     at("created_at", nullable=False, default=True),
     at("updated_at", nullable=False, default=True),
     PrimaryKeyConstraint("workspace_id", "id"),
@@ -78,6 +79,12 @@ Index(
     conversations.c.workspace_id,
     conversations.c.forked_from,
     postgresql_where=conversations.c.forked_from.is_not(None),
+)
+
+Index(
+    "ix_conversations_expires_at",
+    conversations.c.expires_at,
+    postgresql_where=conversations.c.expires_at.is_not(None),
 )
 
 entries = Table(

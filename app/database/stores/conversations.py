@@ -1,6 +1,7 @@
 """Conversations of one workspace: what is known of each besides its log."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -29,8 +30,10 @@ class ConversationStore:
         self._connection = connection
         self._workspace_id = workspace_id
 
-    async def add(self, values: dict[str, Any]) -> Conversation:
-        """Insert a conversation and return it as stored."""
+    async def add(self, values: dict[str, Any], *, days: int | None = None) -> Conversation:
+        """Insert a conversation and return it as stored; with `days`, one that is erased after so many."""
+        if days is not None:
+            values = {**values, "expires_at": func.app_now() + timedelta(days=days)}
         statement = insert(conversations).values(workspace_id=self._workspace_id, **values).returning(*COLUMNS)
         return Conversation(*(await self._connection.execute(statement)).one())
 
@@ -82,8 +85,10 @@ class ConversationStore:
     async def page(
         self, *, limit: int, after: UUID | None = None, user_id: UUID | None = None, pattern: str | None = None
     ) -> list[Conversation]:
-        """Up to `limit` conversations, the newest first, older than `after`."""
-        statement = select(*COLUMNS).where(conversations.c.workspace_id == self._workspace_id)
+        """Up to `limit` conversations, the newest first, older than `after`; none that was made for one answer."""
+        statement = select(*COLUMNS).where(
+            conversations.c.workspace_id == self._workspace_id, conversations.c.expires_at.is_(None)
+        )
         if user_id is not None:
             statement = statement.where(conversations.c.user_id == user_id)
         if pattern is not None:

@@ -24,6 +24,28 @@ DELETE FROM tool_calls t USING (
    AND t.step = old.step AND t.tool_call_id = old.tool_call_id
 """
 )
+_CONVERSATIONS = text(
+    """
+WITH RECURSIVE expired AS MATERIALIZED (
+    SELECT workspace_id, id, head_id, branches FROM conversations c
+     WHERE expires_at < app_now() AND NOT EXISTS (
+        SELECT 1 FROM runs r WHERE r.workspace_id = c.workspace_id AND r.conversation_id = c.id
+           AND r.status IN ('queued', 'running', 'waiting'))
+     LIMIT :batch FOR UPDATE SKIP LOCKED
+), line AS (
+    SELECT e.workspace_id, e.id, e.parent_id FROM expired x
+      JOIN entries e ON e.workspace_id = x.workspace_id AND (e.id = x.head_id OR e.id = ANY(x.branches))
+    UNION
+    SELECT e.workspace_id, e.id, e.parent_id FROM line l
+      JOIN entries e ON e.workspace_id = l.workspace_id AND e.id = l.parent_id
+), gone AS (
+    DELETE FROM entries e USING line l WHERE e.workspace_id = l.workspace_id AND e.id = l.id
+)
+DELETE FROM conversations c USING expired x WHERE c.workspace_id = x.workspace_id AND c.id = x.id
+"""
+)
+"""A fork of such a conversation makes it an ordinary one first, so nothing here is shared."""
+
 _KEYS = text(
     """
 DELETE FROM idempotency_keys WHERE ctid IN (
@@ -55,6 +77,10 @@ class UpkeepStore:
     async def forget_journal(self, days: int, batch: int) -> int:
         """Tool calls of runs that ended more than `days` ago."""
         return (await self._connection.execute(_JOURNAL, {"days": days, "batch": batch})).rowcount
+
+    async def forget_conversations(self, batch: int) -> int:
+        """Conversations that were made for one answer, past their time, with their runs and their log."""
+        return (await self._connection.execute(_CONVERSATIONS, {"batch": batch})).rowcount
 
     async def forget_idempotency_keys(self, batch: int) -> int:
         """Idempotency keys older than 24 hours."""
