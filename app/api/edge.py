@@ -61,12 +61,12 @@ class Edge:
             if refusal is None:
                 await self._app(scope, receive, answer.send)
             else:
-                await from_app_error(answer.request_id, refusal)(scope, receive, answer.send)
+                await from_app_error(scope, refusal)(scope, receive, answer.send)
         except Exception:
             log.exception("request_broke", method=scope["method"], path=_told(scope["path"]))
             if answer.status:
                 raise
-            await unexpected(answer.request_id)(scope, receive, answer.send)
+            await unexpected(scope)(scope, receive, answer.send)
 
     def _refusal(self, scope: Scope) -> AppError | None:
         headers: list[tuple[bytes, bytes]] = scope["headers"]

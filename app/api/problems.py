@@ -10,7 +10,9 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException as RoutingError  # noqa: TID251 - raised by the router, never by us
+from starlette.types import Scope
 
+from app.api.openai_errors import openai_error, speaks_openai
 from app.models.errors import AppError, Transient
 
 MEDIA_TYPE = "application/problem+json"
@@ -41,7 +43,7 @@ class Problem(BaseModel):
 
 
 def problem(
-    request_id: str | None,
+    scope: Scope,
     status: int,
     code: str,
     title: str,
@@ -49,8 +51,14 @@ def problem(
     *,
     extra: Mapping[str, Any] | None = None,
     headers: Mapping[str, str] | None = None,
+    traced: bool = True,
 ) -> Response:
-    """A problem document as a response. `extra` adds members, never replaces the standard ones."""
+    """A problem document as a response. `extra` adds members, never replaces the standard ones.
+
+    Where requests are in OpenAI's form, the error is too.
+    """
+    if speaks_openai(scope):
+        return openai_error(status, code, detail, extra=extra, headers=headers)
     document: dict[str, Any] = {
         **(extra or {}),
         "type": f"urn:sixlane:problem:{code}",
@@ -58,30 +66,31 @@ def problem(
         "status": status,
         "detail": detail,
         "code": code,
-        "request_id": request_id,
+        "request_id": request_id_of(scope) if traced else None,
     }
     return Response(
         pydantic_core.to_json(document), status_code=status, media_type=MEDIA_TYPE, headers=dict(headers or {})
     )
 
 
-def from_app_error(request_id: str | None, error: AppError) -> Response:
+def from_app_error(scope: Scope, error: AppError) -> Response:
     """The answer that an AppError stands for."""
     return problem(
-        request_id if error.traced else None,
+        scope,
         error.status,
         error.code,
         error.title,
         error.detail,
         extra=error.extra,
         headers=error.headers,
+        traced=error.traced,
     )
 
 
-def unexpected(request_id: str | None) -> Response:
+def unexpected(scope: Scope) -> Response:
     """The answer to a defect of ours: nothing of the cause is told."""
     return problem(
-        request_id,
+        scope,
         500,
         "internal_error",
         "Internal error",
@@ -89,9 +98,9 @@ def unexpected(request_id: str | None) -> Response:
     )
 
 
-def request_id_of(request: Request) -> str | None:
+def request_id_of(scope: Scope) -> str | None:
     """The id that the edge gave this request."""
-    return request.scope.get("sixlane.request_id")
+    return scope.get("sixlane.request_id")
 
 
 def install(app: FastAPI) -> None:
@@ -106,14 +115,14 @@ async def _app_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, AppError)
     if error.status >= 500:
         log.warning("request_failed", code=error.code, detail=error.detail)
-    return from_app_error(request_id_of(request), error)
+    return from_app_error(request.scope, error)
 
 
 async def _transient(request: Request, error: Exception) -> Response:
     assert isinstance(error, Transient)
     headers = {"Retry-After": str(max(1, round(error.retry_after or 2)))}
     log.warning("request_failed", code=error.code, detail=error.detail)
-    return problem(request_id_of(request), 503, error.code, "Temporarily unavailable", error.detail, headers=headers)
+    return problem(request.scope, 503, error.code, "Temporarily unavailable", error.detail, headers=headers)
 
 
 async def _routing(request: Request, error: Exception) -> Response:
@@ -124,17 +133,17 @@ async def _routing(request: Request, error: Exception) -> Response:
         404: "Nothing is served at this path.",
         405: f"The method {request.method} is not served at this path.",
     }.get(error.status_code, "The request cannot be served.")
-    return problem(request_id_of(request), error.status_code, code, title, detail, headers=error.headers)
+    return problem(request.scope, error.status_code, code, title, detail, headers=error.headers)
 
 
 async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     found = error.errors()
     if any(entry["loc"][:1] == ("path",) for entry in found):
-        return problem(request_id_of(request), 404, "not_found", "Not found", "There is no such object.")
+        return problem(request.scope, 404, "not_found", "Not found", "There is no such object.")
     errors = field_errors(found)
     detail = f"{errors[0]['loc']}: {errors[0]['msg']}" if errors else "The request is not valid."
-    return problem(request_id_of(request), 422, "invalid_input", "Invalid input", detail, extra={"errors": errors})
+    return problem(request.scope, 422, "invalid_input", "Invalid input", detail, extra={"errors": errors})
 
 
 def field_errors(found: Iterable[Any]) -> list[dict[str, str]]:

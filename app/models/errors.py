@@ -162,6 +162,26 @@ class Unavailable(AppError):
         self.headers.setdefault("Retry-After", str(retry_after))
 
 
+class RunBroke(AppError):
+    """The run that was to answer failed for good (502). It is on the ledger; asking again would pay for it again."""
+
+    status = 502
+    code = "run_failed"
+    title = "The run failed"
+
+    def __init__(self, detail: str, **kwargs: Any) -> None:
+        super().__init__(detail, **kwargs)
+        self.headers.setdefault("x-should-retry", "false")
+
+
+class TookTooLong(RunBroke):
+    """The run that is to answer goes on, and the wait for it is over (504)."""
+
+    status = 504
+    code = "run_goes_on"
+    title = "The run goes on"
+
+
 class SettingError(Exception):
     """A setting is missing or unsafe; the message names the variable and what to do."""
 

@@ -87,7 +87,7 @@ async def say(
         users.check_visible(principal, conversation.user_id, "conversation")
         if wanted.prompt is None and conversation.head_id is None:
             raise Conflict("The conversation is empty; send a message first.", code="nothing_to_continue")
-        order = _order(chat, principal, conversation, wanted)
+        order = order_of(chat, principal, conversation, wanted)
         existing = await earlier(unit, once, order.id)
         if existing is not None:
             found = await unit.runs.get(existing)
@@ -104,7 +104,8 @@ async def say(
     return run, False
 
 
-def _order(chat: Chat, principal: Principal, conversation: Conversation, wanted: Say) -> Order:
+def order_of(chat: Chat, principal: Principal, conversation: Conversation, wanted: Say) -> Order:
+    """The order that a turn of this conversation is."""
     pattern = chat.registry.pattern(conversation.pattern)
     agent = chat.registry.get(conversation.agent)
     return Order(

@@ -3,6 +3,7 @@
 Commands: they take the unit, never commit, never wait for a network. Lock order: conversation, then run.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -24,7 +25,8 @@ class Order:
     """What a door wants run.
 
     `prompt` is None to go on with the thread as it stands. `limits` are complete: pattern, agent and caller merged.
-    `checkpoints` above 0 says that the prompt stands in the log already.
+    `checkpoints` above 0 says that the prompt stands in the log already. `more` is what the run's input holds beside
+    the prompt.
     """
 
     conversation_id: UUID
@@ -42,6 +44,7 @@ class Order:
     parent: Run | None = None
     streamed: bool = False
     checkpoints: int = 0
+    more: Mapping[str, Any] = field(default_factory=dict[str, Any])
     id: UUID = field(default_factory=new_id)
 
 
@@ -113,7 +116,7 @@ def _birth(order: Order, conversation: Conversation) -> dict[str, Any]:
         "parent_run_id": parent.id if parent else None,
         "root_run_id": (parent.root_run_id or parent.id) if parent else None,
         "trigger": order.trigger,
-        "input": {"prompt": order.prompt},
+        "input": {**order.more, "prompt": order.prompt},
         "limits": order.limits,
         "taint": sorted({*conversation.taint, *(parent.taint if parent else ())}),
         "streamed": order.streamed,
@@ -198,6 +201,14 @@ async def resume_if_free(unit: Unit, run: Run) -> None:
         return
     if not await unit.awaited.of_run(run.id, status="pending"):
         await resume(unit, run.id)
+
+
+async def hand_over(unit: Unit, run_id: UUID) -> Run:
+    """End a waiting run whose caller carries out its calls and goes on in a request of its own. Raises NotFound."""
+    run = await _locked(unit, run_id)
+    if run.status != "waiting":
+        return run
+    return await _end(unit, run, "handed_over", "The caller carries out the calls and goes on by itself.")
 
 
 async def resume(unit: Unit, run_id: UUID) -> Run | None:

@@ -2,9 +2,13 @@
 
 from sqlalchemy import text
 from support.loopback import Loopback
+from support.model_server import script
 
 from app.database.connection import Database
-from app.services import approvals, upkeep
+from app.models.conversation import ForkIn
+from app.models.imported import Imported
+from app.services import approvals, chat_completions, conversations, history_import, upkeep
+from app.services.chat_completions import Completion
 from app.workers import scheduler, sweeper
 from tests.flows.conftest import Desk
 from tests.flows.test_effects import POST, sent
@@ -68,6 +72,22 @@ async def test_retention_forgets_in_its_time(desk: Desk) -> None:
     await travel(database, "91 days")
     await sweeper.forget(desk.runtime)
     assert (await count(database, "tool_calls"), await count(database, "runs")) == (0, 1)
+
+
+async def test_what_was_made_for_one_answer_goes_in_its_time(desk: Desk) -> None:
+    database = desk.runtime.database
+    history = [Imported("user", "Hello"), Imported("assistant", "Hi"), Imported("user", script({"text": "done"}))]
+    wanted = Completion("assistant", history_import.read(history), days=30)
+    runs = [(await chat_completions.begin(desk.runtime.works.chat, desk.owner, wanted, None))[0] for _ in range(2)]
+    for run in runs:
+        await desk.answer(run)
+    async with database.begin(desk.owner.workspace_id) as unit:
+        fork, _ = await conversations.fork(unit, desk.owner, runs[0].conversation_id, ForkIn(), once=None)
+    await travel(database, "31 days")
+    await sweeper.forget(desk.runtime)
+    assert (await count(database, "conversations"), await count(database, "runs")) == (2, 1)
+    assert len(await desk.entries(fork.id)) == 4
+    assert await count(database, "entries") == 4
 
 
 async def test_a_run_that_nobody_heard_of_is_rung_for_again(desk: Desk) -> None:
