@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
+from support.forks import SessionForks
 from support.stores import SessionStores, session_urls
 
 from app.config import Settings, load_settings
@@ -19,6 +20,7 @@ from app.services import users
 
 TEMPLATE = "sixlane_template"
 _stores: list[SessionStores] = []
+_forks: list[SessionForks] = []
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -28,13 +30,17 @@ def pytest_configure(config: pytest.Config) -> None:
     stores = SessionStores()
     urls = stores.start()
     _stores.append(stores)
+    forks = SessionForks(stores.folder)
+    forks.start()
+    _forks.append(forks)
     asyncio.run(_make_template(urls.database_url))
 
 
 def pytest_unconfigure() -> None:
     """Stop the stores that this process started."""
-    while _stores:
-        _stores.pop().stop()
+    for started in (_forks, _stores):
+        while started:
+            started.pop().stop()
 
 
 @pytest.hookimpl(trylast=True)

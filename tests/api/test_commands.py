@@ -9,8 +9,9 @@ import httpx
 import pytest
 from sqlalchemy import text
 from support.far_inbox import far_inbox
+from support.forks import sixlane
 from support.notices import means_of, open_room
-from support.programs import SIXLANE, clean_environment, run
+from support.programs import clean_environment
 
 from app.database.connection import Database
 from app.services import firing
@@ -28,8 +29,7 @@ class Terminal:
 
     async def say(self, *words: object) -> str:
         """What a command prints."""
-        command = [*SIXLANE, *(str(word) for word in words)]
-        return await asyncio.to_thread(run, *command, cwd=self._folder, environment=self._environment)
+        return await asyncio.to_thread(sixlane, *words, folder=self._folder, environment=self._environment)
 
     async def data(self, *words: object) -> Any:
         """What a command prints as JSON."""

@@ -10,11 +10,11 @@ import pytest
 from conftest import test_settings
 from fastapi import FastAPI
 from sqlalchemy import text
-from support import programs
 from support.browsers import Browser, browser
+from support.forks import Talking, sixlane
 from support.google_server import CLIENT_SECRET
 from support.linking import ADA, BOB, START, Place, connected, linking_place, refused
-from support.programs import SIXLANE, Running, clean_environment
+from support.programs import clean_environment
 
 from app.main import create_app
 from app.models.connection import NotConnected, ReconnectNeeded
@@ -143,24 +143,23 @@ async def test_the_command_line_waits_for_the_browser(
     given = {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "SIXLANE_DATA": str(tmp_path)}
     environment = clean_environment(**given, **place.google.variables(), SIXLANE_LOG_LEVEL="error")
 
-    async def said(command: Running, one: Browser) -> list[str]:
+    async def said(command: Talking, one: Browser) -> list[str]:
         url = (await asyncio.to_thread(command.wait_for, "ticket=")).strip()
         await one.go(url)
-        await asyncio.to_thread(command.process.wait, 30)
+        await asyncio.to_thread(lambda: command.process.wait(30))
         command.stop()
         return command.lines
 
     async with browser(place.google, ADA) as hers, browser(place.google, BOB) as his:
         del hers.client.headers["Sec-Fetch-Site"]
-        with Running([*SIXLANE, "connect", "google", "--scope", "read"], cwd=tmp_path, environment=environment) as cli:
+        with Talking("connect", "google", "--scope", "read", cwd=tmp_path, environment=environment) as cli:
             assert (await said(cli, hers))[-1] == f"Connected {ADA}"
-        with Running([*SIXLANE, "connect", "google"], cwd=tmp_path, environment=environment) as cli:
+        with Talking("connect", "google", cwd=tmp_path, environment=environment) as cli:
             place.google.will(BOB, deny=True)
             assert "declined" in (await said(cli, his))[-1]
 
     async def run(*words: str) -> str:
-        command = [*SIXLANE, *words]
-        return await asyncio.to_thread(programs.run, *command, cwd=tmp_path, environment=environment)
+        return await asyncio.to_thread(sixlane, *words, folder=tmp_path, environment=environment)
 
     assert json.loads(await run("keys", "rotate", "--json")) == {
         "resealed": 0,

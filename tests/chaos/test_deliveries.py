@@ -2,16 +2,13 @@
 
 import asyncio
 import os
-import signal
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
 from support.far_inbox import FarInbox, far_inbox
-from support.loopback import TESTS
+from support.forks import begin
 from support.notices import Room, another, means_of, open_room
 from support.stores import own_stores
 
@@ -25,20 +22,20 @@ BLOWS = 6
 
 
 @contextmanager
-def courier(database_url: str, far: FarInbox) -> Iterator[subprocess.Popen[str]]:
+def courier(database_url: str, far: FarInbox) -> Iterator[None]:
     """A courier process; it is killed at the end at the latest."""
-    path = os.pathsep.join([str(TESTS), str(TESTS.parent), os.environ.get("PYTHONPATH", "")])
-    command = [sys.executable, "-m", "support.courier_process", database_url, far.netloc, f"{far.url}/slack"]
-    child = subprocess.Popen(command, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": path}, text=True)
-    try:
-        assert child.stdout is not None
-        assert child.stdout.readline().strip() == "ready"
-        yield child
-    finally:
-        child.send_signal(signal.SIGKILL)
-        child.wait(10)
-        assert child.stdout is not None
-        child.stdout.close()
+    reading, writing = os.pipe()
+    with os.fdopen(reading) as told:
+        try:
+            child = begin("support.courier_process", database_url, far.netloc, f"{far.url}/slack", output=writing)
+        finally:
+            os.close(writing)
+        try:
+            assert told.readline().strip() == "ready"
+            yield
+        finally:
+            child.kill()
+            child.wait(10)
 
 
 def sent_by_id(far: FarInbox) -> Counter[str]:

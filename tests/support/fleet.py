@@ -1,26 +1,18 @@
-"""A fleet of real processes (API, worker, scheduler) on one ledger, to be killed, frozen and started again.
-
-Each process is forked from a server that has imported the product, so that a start costs a tenth of a second and not
-four: everything else, from reading the environment to the last signal, is that process' own. None outlives the tests.
-"""
+"""A fleet of real processes (API, worker, scheduler) on one ledger, to be killed, frozen and started again."""
 
 import asyncio
-import atexit
 import contextlib
-import ctypes
-import multiprocessing
 import os
 import signal
-import sys
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import httpx
+from support.forks import Forked
 from support.loopback import Loopback, bind
 from support.model_server import model_server_process
 from support.programs import clean_environment
@@ -32,29 +24,6 @@ from app.models.errors import Unavailable
 Role = Literal["api", "worker", "scheduler"]
 READY_SECONDS = 30.0
 LEASE_SECONDS = 3.0
-_PRELOADED = ("app.cli", "app.main", "app.workers.task_worker", "app.workers.scheduler", "app.agents.registry")
-_LIBRARIES = ("app.services.chat", "app.agents.llm", "uvicorn.loops.auto", "uvicorn.protocols.http.auto")
-
-_forks = multiprocessing.get_context("forkserver")
-_forks.set_forkserver_preload([__name__, *_PRELOADED, *_LIBRARIES])
-
-
-def _become(role: Role, arguments: list[str], environment: Mapping[str, str], log: str) -> None:
-    """What the forked child does: its own group, its own environment, its own log, then the command line."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: with the server of forks, that is with the tests
-    os.setsid()
-    os.environ.clear()
-    os.environ.update(environment)
-    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    for standard in (1, 2):
-        os.dup2(descriptor, standard)
-    from app.cli import cli
-
-    try:
-        cli([role, *arguments], prog_name="sixlane")
-    finally:
-        atexit._run_exitfuncs()  # pyright: ignore[reportPrivateUsage]  as any other process does at its end; a forked one would not
 
 
 @dataclass(eq=False)
@@ -63,7 +32,7 @@ class Member:
 
     role: Role
     name: str
-    process: ForkServerProcess
+    process: Forked
     log: Path
     port: int | None = None
     ready: bool = False
@@ -72,7 +41,6 @@ class Member:
     @property
     def pid(self) -> int:
         """Its process id."""
-        assert self.process.pid is not None
         return self.process.pid
 
     @property
@@ -83,7 +51,7 @@ class Member:
     @property
     def exit_code(self) -> int | None:
         """How it ended (a signal as its negative number), or None while it lives."""
-        return self.process.exitcode
+        return self.process.poll()
 
 
 class Fleet:
@@ -109,10 +77,16 @@ class Fleet:
         log = self._folder / f"{name}.log"
         port = _free_port() if role == "api" else None
         arguments = ["--port", str(port)] if port else []
-        process = _forks.Process(
-            target=_become, args=(role, arguments, {**self._environment, **environment}, str(log)), name=name
-        )
-        await asyncio.to_thread(process.start)
+        with log.open("ab") as output:
+            process = await asyncio.to_thread(
+                Forked,
+                "app.cli",
+                role,
+                *arguments,
+                environment={**self._environment, **environment},
+                folder=self._folder,
+                output=output,
+            )
         member = Member(role, name, process, log, port)
         self.members.append(member)
         await self._until(lambda: self._answers(member), f"{name} to be ready", READY_SECONDS, member)
@@ -142,7 +116,7 @@ class Fleet:
         """SIGTERM, and how it ended."""
         member.ready = False
         os.kill(member.pid, signal.SIGTERM)
-        await asyncio.to_thread(member.process.join, seconds)
+        await asyncio.to_thread(member.process.wait, seconds)
         assert member.exit_code is not None, f"{member.name} did not end within {seconds} s\n{self.report()}"
         self.members.remove(member)
         return member.exit_code
@@ -171,7 +145,7 @@ class Fleet:
                 os.kill(member.pid, signal.SIGTERM)
         deadline = time.monotonic() + 12
         for member in self.members:
-            await asyncio.to_thread(member.process.join, max(deadline - time.monotonic(), 0.1))
+            await asyncio.to_thread(member.process.wait, max(deadline - time.monotonic(), 0.1))
             if member.exit_code is None:
                 os.kill(member.pid, signal.SIGKILL)
         await self._http.aclose()

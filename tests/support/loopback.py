@@ -1,22 +1,21 @@
 """Small ASGI servers on a free loopback port: in a thread of this process, or as a process of its own."""
 
+import contextlib
 import json
 import os
 import select
+import signal
 import socket
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
 
 import uvicorn
-
-TESTS = Path(__file__).resolve().parent.parent
+from support.forks import begin
 
 
 def bind(port: int = 0) -> socket.socket:
@@ -101,23 +100,22 @@ class Loopback:
 
 @contextmanager
 def process(module: str, *options: str) -> Iterator[Loopback]:
-    """Run `python -m module --port 0 …` until the end of the block."""
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")])}
-    command = [sys.executable, "-m", module, "--port", "0", *options]
-    child = subprocess.Popen(command, stdout=subprocess.PIPE, env=env, text=True)
-    try:
-        assert child.stdout is not None
-        ready, _, _ = select.select([child.stdout], [], [], 20)
-        line = child.stdout.readline() if ready else ""
-        if not line:
-            raise RuntimeError(f"{module} did not start")
-        yield Loopback(f"http://127.0.0.1:{json.loads(line)['port']}", child.pid)
-    finally:
-        child.terminate()
+    """Run a module's `main` with `--port 0 …` in a process of its own until the end of the block."""
+    reading, writing = os.pipe()
+    with os.fdopen(reading) as told:
         try:
-            child.wait(5)
-        except subprocess.TimeoutExpired:
+            child = begin(module, "--port", "0", *options, output=writing)
+        finally:
+            os.close(writing)
+        try:
+            ready, _, _ = select.select([told], [], [], 20)
+            line = told.readline() if ready else ""
+            if not line:
+                raise RuntimeError(f"{module} did not start")
+            yield Loopback(f"http://127.0.0.1:{json.loads(line)['port']}", child.pid)
+        finally:
+            child.send_signal(signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.wait(5)
             child.kill()
             child.wait(5)
-        if child.stdout is not None:
-            child.stdout.close()

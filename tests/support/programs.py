@@ -13,7 +13,10 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import IO, TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    from support.forks import Forked
 
 ROOT = Path(__file__).parents[2]
 SIXLANE = (sys.executable, "-P", "-m", "app.cli")
@@ -41,7 +44,7 @@ class Running:
     ) -> None:
         self.lines: list[str] = []
         groups: list[int] | None = None if user is None else []
-        self.process = subprocess.Popen(
+        self.process: subprocess.Popen[str] | Forked = subprocess.Popen(
             [str(part) for part in command],
             cwd=cwd,
             env=dict(environment or clean_environment()),
@@ -53,8 +56,8 @@ class Running:
             group=user,
             extra_groups=groups,
         )
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
+        assert self.process.stdout
+        self._listen(self.process.stdout)
 
     def __enter__(self) -> Self:
         return self
@@ -83,12 +86,17 @@ class Running:
         finally:
             self.process.kill()
         self._reader.join(10)
+        assert status is not None, f"it did not end within {seconds} s:\n{self.text}"
         return status
 
-    def _read(self) -> None:
-        assert self.process.stdout
-        for line in self.process.stdout:
-            self.lines.append(line.rstrip("\n"))
+    def _listen(self, output: IO[str]) -> None:
+        self._reader = threading.Thread(target=self._read, args=(output,), daemon=True)
+        self._reader.start()
+
+    def _read(self, output: IO[str]) -> None:
+        with output:
+            for line in output:
+                self.lines.append(line.rstrip("\n"))
 
 
 def until(condition: Callable[[], object], seconds: float = 30, about: Running | None = None) -> None:
