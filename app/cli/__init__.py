@@ -4,6 +4,7 @@ import sys
 
 import typer
 
+from app.cli.chat import chat_command
 from app.cli.connect import connect
 from app.cli.deliveries import deliveries
 from app.cli.keys import keys
@@ -15,6 +16,7 @@ from app.cli.tour import tour_command
 cli = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Sixlane")
 cli.add_typer(roles)
 cli.add_typer(operations)
+cli.add_typer(chat_command)
 cli.add_typer(tour_command)
 cli.add_typer(keys, name="keys")
 cli.add_typer(connect, name="connect")
