@@ -1,8 +1,9 @@
 """The agents that are there without anyone defining one."""
 
-from app.agents.definition import USUAL_OVERRIDES, AgentDefinition
+from app.agents.definition import AgentDefinition
 from app.agents.research import Finding
 from app.agents.tools import TOOLS
+from app.models.agent import USUAL_OVERRIDES
 
 _ALL_TOOLS = tuple(spec.name for spec in TOOLS)
 

@@ -3,45 +3,16 @@
 import hashlib
 import json
 from functools import cached_property
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.agents.context import Policy
-from app.models.agent import ContextPolicy, MemoryScope
+from app.models.agent import AGENT_NAME, ContextPolicy, McpSource, MemoryScope, ModelTuning, Override
 from app.models.run import Limits
 
 RESERVED_NAMES = frozenset({"run", "status"})
 """Names that are paths of the agent runner."""
-
-AGENT_NAME = r"^[a-z][a-z0-9_-]{0,63}$"
-
-Override = Literal["model", "temperature", "top_p", "max_tokens", "seed", "thinking", "instructions_append"]
-"""What a message or a task may say otherwise than its agent, where the agent lists it."""
-
-USUAL_OVERRIDES: tuple[Override, ...] = ("model", "temperature", "top_p", "max_tokens", "seed", "thinking")
-"""What may be said otherwise of agents that nobody has thought about."""
-
-
-class ModelTuning(BaseModel):
-    """How a model answers; what is null is left to the provider."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
-    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
-    max_tokens: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
-    seed: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None
-    thinking: Literal["minimal", "low", "medium", "high"] | None = None
-
-
-class McpSource(BaseModel):
-    """A server of tools: one that the operator has configured under this name, or the one at `url`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
-    url: str | None = None
 
 
 class AgentDefinition(BaseModel):

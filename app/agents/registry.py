@@ -18,6 +18,7 @@ from app.agents.patterns import PATTERNS
 from app.agents.text import clean
 from app.agents.tool import ToolSpec
 from app.agents.tools import TOOLS
+from app.models.agent import AgentSource
 from app.models.errors import InvalidInput, NotFound
 
 _RETRIES = 2
@@ -48,10 +49,18 @@ class AgentRegistry:
         return [self._agents[name] for name in sorted(self._agents)]
 
     def get(self, name: str) -> AgentDefinition:
-        """The agent of that name; raises `NotFound`."""
+        """The server's agent of that name; raises `NotFound`."""
         if name not in self._agents:
             raise NotFound(f"There is no agent {name!r}.", code="agent_not_found")
         return self._agents[name]
+
+    def known(self, name: str) -> AgentDefinition | None:
+        """The server's agent of that name, if it has one; a workspace may have others."""
+        return self._agents.get(name)
+
+    def source(self, name: str) -> AgentSource:
+        """Whose agent that is."""
+        return "built_in" if name in self._agents else "workspace"
 
     def patterns(self) -> Sequence[Pattern]:
         """All patterns."""
@@ -92,6 +101,8 @@ class AgentRegistry:
         unknown = [name for name in definition.tools if name not in self._tools]
         if unknown:
             raise InvalidInput(f"There is no tool {unknown[0]!r}.", code="unknown_tool")
+        if len(set(definition.tools)) != len(definition.tools):
+            raise InvalidInput("tools: a tool is named twice.", code="duplicate_tool")
         self._output(definition)
 
     def build(
@@ -137,6 +148,8 @@ class AgentRegistry:
 
     def _toolset(self, names: tuple[str, ...]) -> FunctionToolset[AgentContext]:
         if names not in self._toolsets:
+            if len(self._toolsets) >= _MOST_BUILT:
+                self._toolsets.clear()
             tools = [self._tools[name].tool for name in names]
             self._toolsets[names] = FunctionToolset(tools, max_retries=_RETRIES)
         return self._toolsets[names]
@@ -149,5 +162,7 @@ class AgentRegistry:
                     answer = StructuredDict(definition.output_schema, name="result")
                 except Exception as error:
                     raise InvalidInput("The output schema is no usable JSON schema of an object.") from error
+            if len(self._outputs) >= _MOST_BUILT:
+                self._outputs.clear()
             self._outputs[definition.version] = [answer, DeferredToolRequests]
         return self._outputs[definition.version]

@@ -194,6 +194,7 @@ WriteConversations = Annotated[Principal, Depends(requires("conversations:write"
 ReadTasks = Annotated[Principal, Depends(requires("tasks:read"))]
 WriteTasks = Annotated[Principal, Depends(requires("tasks:write"))]
 RunTasks = Annotated[Principal, Depends(requires("tasks:run"))]
+WriteAgents = Annotated[Principal, Depends(requires("agents:write"))]
 ReadRuns = Annotated[Principal, Depends(requires("runs:read"))]
 CancelRuns = Annotated[Principal, Depends(requires("runs:cancel"))]
 ReadFiles = Annotated[Principal, Depends(requires("files:read"))]

@@ -174,18 +174,6 @@ KEY: dict[str, Any] = {
     "created_at": AT,
 }
 KEY_CREATED: dict[str, Any] = {**KEY, "key": "sl_abcdefghijklmnopqrstuvwxyz_…_1a2b3c4d"}
-AGENT: dict[str, Any] = {
-    "name": "assistant",
-    "description": "Answers questions, calculates, reads web pages and keeps notes.",
-    "version": "3f9a1c20b7de",
-    "instructions": "You are a helpful assistant.",
-    "model": None,
-    "tools": ["current_time", "calculator"],
-    "limits": {"steps": None, "tool_calls": None, "tokens": None, "cost_usd": None, "seconds": None},
-    "output_schema": None,
-    "context": {"policy": "summarise", "window_tokens": None, "keep_messages": None},
-    "memory": "off",
-}
 PROCESS: dict[str, Any] = {
     "id": "worker-host-4711-a1b2c3",
     "role": "worker",

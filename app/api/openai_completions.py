@@ -11,7 +11,7 @@ from app.api.completion_chunks import (
     approval_text,
     completion,
 )
-from app.api.deps import DeskDep, OnceDep, RuntimeDep, WriteConversations
+from app.api.deps import OnceDep, RuntimeDep, WriteConversations
 from app.api.examples_openai import COMPLETION, COMPLETION_STREAM
 from app.api.openai_errors import openai_answers
 from app.api.openai_input import history_of, no_tools
@@ -36,7 +36,7 @@ router = APIRouter(route_class=StrictRoute, tags=["openai"])
     responses=openai_answers(200, COMPLETION, 404, 409, 502, 504, stream=COMPLETION_STREAM),
 )
 async def create_completion(
-    body: CompletionIn, runtime: RuntimeDep, desk: DeskDep, principal: WriteConversations, once: OnceDep
+    body: CompletionIn, runtime: RuntimeDep, principal: WriteConversations, once: OnceDep
 ) -> Response:
     """Answer a chat as the agent that `model` names. Each request is a run, and safe to repeat with `Idempotency-Key`.
 
@@ -44,7 +44,7 @@ async def create_completion(
     """
     no_tools(body.tools)
     wanted = Completion(
-        agent=agent_named(desk, body.model),
+        agent=await agent_named(runtime, principal, body.model),
         brought=history_import.read(history_of(body.messages)),
         stream=bool(body.stream),
         days=runtime.settings.retention.completion_days,

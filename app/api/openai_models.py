@@ -5,13 +5,16 @@ from typing import Any, Literal
 from fastapi import APIRouter, Path
 from pydantic import Field
 
-from app.api.deps import DeskDep, ReadRuns
+from app.api.deps import DeskDep, ReadRuns, RuntimeDep, UnitDep
 from app.api.examples_openai import MODEL
 from app.api.openai_errors import openai_answers
 from app.api.route import StrictRoute
 from app.models.errors import NotFound
+from app.models.identity import Principal
 from app.models.wire import Outbound
-from app.services.orders import Desk
+from app.runtime import Runtime
+from app.services import agents
+from app.services.definitions import look_up
 
 router = APIRouter(route_class=StrictRoute, tags=["openai"])
 
@@ -34,10 +37,11 @@ class ModelList(Outbound):
     data: list[ModelOut]
 
 
-def agent_named(desk: Desk, model: str) -> str:
+async def agent_named(runtime: Runtime, principal: Principal, model: str) -> str:
     """The agent that a model stands for. Raises NotFound."""
     try:
-        return desk.registry.get(model.removeprefix(PREFIX)).name
+        name = model.removeprefix(PREFIX)
+        return (await look_up(runtime.database, runtime.registry, principal.workspace_id, name)).name
     except NotFound as error:
         extra: dict[str, Any] = {"param": "model"}
         raise NotFound(
@@ -50,12 +54,12 @@ def _shown(name: str) -> ModelOut:
 
 
 @router.get("/v1/models", responses=openai_answers(200, {"object": "list", "data": [MODEL]}))
-async def list_models(desk: DeskDep, _principal: ReadRuns) -> ModelList:
+async def list_models(unit: UnitDep, desk: DeskDep, _principal: ReadRuns) -> ModelList:
     """List the agents, each as a model."""
-    return ModelList(data=[_shown(agent.name) for agent in desk.registry.list()])
+    return ModelList(data=[_shown(agent.name) for agent in await agents.listed(unit, desk.registry)])
 
 
 @router.get("/v1/models/{model}", responses=openai_answers(200, MODEL, 404))
-async def get_model(desk: DeskDep, _principal: ReadRuns, model: str = Path(examples=["assistant"])) -> ModelOut:
+async def get_model(runtime: RuntimeDep, principal: ReadRuns, model: str = Path(examples=["assistant"])) -> ModelOut:
     """Get one agent as a model."""
-    return _shown(agent_named(desk, model))
+    return _shown(await agent_named(runtime, principal, model))

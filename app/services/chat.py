@@ -5,7 +5,7 @@ import contextlib
 from dataclasses import dataclass, field, replace
 from uuid import UUID
 
-from app.agents.definition import merge_limits
+from app.agents.definition import AgentDefinition, merge_limits
 from app.agents.llm import ModelSource
 from app.agents.registry import AgentRegistry
 from app.database.connection import Database
@@ -19,6 +19,7 @@ from app.models.identity import Principal
 from app.models.run import TERMINAL, OnBusy, Run, RunResult
 from app.services import contexts, users
 from app.services.agent_executor import Executor
+from app.services.definitions import find
 from app.services.event_hub import EventHub
 from app.services.events import follow
 from app.services.idempotency import Once, earlier
@@ -87,7 +88,8 @@ async def say(
         users.check_visible(principal, conversation.user_id, "conversation")
         if wanted.prompt is None and conversation.head_id is None:
             raise Conflict("The conversation is empty; send a message first.", code="nothing_to_continue")
-        order = order_of(chat, principal, conversation, wanted)
+        agent = await find(unit, chat.registry, conversation.agent)
+        order = order_of(chat, principal, conversation, wanted, agent)
         existing = await earlier(unit, once, order.id)
         if existing is not None:
             found = await unit.runs.get(existing)
@@ -104,10 +106,11 @@ async def say(
     return run, False
 
 
-def order_of(chat: Chat, principal: Principal, conversation: Conversation, wanted: Say) -> Order:
+def order_of(
+    chat: Chat, principal: Principal, conversation: Conversation, wanted: Say, agent: AgentDefinition
+) -> Order:
     """The order that a turn of this conversation is."""
     pattern = chat.registry.pattern(conversation.pattern)
-    agent = chat.registry.get(conversation.agent)
     return Order(
         conversation_id=conversation.id,
         pattern=pattern.name,

@@ -11,6 +11,7 @@ from app.models.ids import new_id
 from app.models.run import Run
 from app.services import history_import, users
 from app.services.chat import Chat, Say, order_of
+from app.services.definitions import find
 from app.services.history_import import TAINT, Brought
 from app.services.idempotency import Once, earlier
 from app.services.intake import submit
@@ -47,11 +48,13 @@ async def begin(chat: Chat, principal: Principal, wanted: Completion, once: Once
             if found is None:
                 raise NotFound("The run of this Idempotency-Key is gone.", code="run_not_found")
             return found, True
+        agent = await find(unit, chat.registry, wanted.agent)
         made = await _conversation(unit, principal, chat, wanted)
         opened = await unit.turns.open(made.id)
         assert opened is not None
         say = Say(wanted.brought.prompt, wanted.stream)
-        order = replace(order_of(chat, principal, opened.row, say), id=run_id, trigger=wanted.trigger, more=wanted.more)
+        order = order_of(chat, principal, opened.row, say, agent)
+        order = replace(order, id=run_id, trigger=wanted.trigger, more=wanted.more)
         asked = chat.executor.clock()
         run = await submit(unit, order, opened.row, claim_for=chat.claimant if wanted.claim else None)
     if run.status == "running":
@@ -64,7 +67,7 @@ async def _conversation(unit: Unit, principal: Principal, chat: Chat, wanted: Co
         "id": new_id(),
         "user_id": await users.subject(unit, principal, wanted.user_id),
         "pattern": chat.registry.pattern(wanted.pattern).name,
-        "agent": chat.registry.get(wanted.agent).name,
+        "agent": wanted.agent,
         "client_tools": wanted.tools,
         "taint": [TAINT] if wanted.brought.tainted else [],
     }

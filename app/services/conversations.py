@@ -30,7 +30,7 @@ async def create(
 ) -> Created:
     """Make a conversation. Raises InvalidInput for a pattern or an agent that cannot hold one."""
     pattern = desk.pattern(wanted.pattern_type, background=False)
-    agent = desk.agent(pattern, wanted.agent)
+    agent = await desk.agent(unit, pattern, wanted.agent)
     targets = desk.targets(wanted.targets, default="ask")
     contexts.check_schema_of(wanted.context_schema, most=desk.context_bytes)
     contexts.check(wanted.context_data, wanted.context_schema, most=desk.context_bytes)

@@ -20,7 +20,10 @@ from app.services import users
 from app.services.idempotency import Once, earlier, settle
 
 PREFIX = "sl"
-ORDINARY_SCOPES = tuple(scope for scope in SCOPES if scope != "users:act_as" and not scope.endswith(":manage"))
+_ASKED_FOR = frozenset({"users:act_as", "agents:write"})
+"""What a key has only if it was asked for: to speak for others, and to change what everybody's runs do."""
+
+ORDINARY_SCOPES = tuple(scope for scope in SCOPES if scope not in _ASKED_FOR and not scope.endswith(":manage"))
 CACHE_SECONDS = 4.0
 """How long a checked key is believed; a revocation bites everywhere within this and a request."""
 _CACHE_SIZE = 10_000

@@ -8,12 +8,14 @@ from app.agents.llm import ModelSource
 from app.agents.pattern import Pattern
 from app.agents.prices import price_known
 from app.agents.registry import AgentRegistry
+from app.database.unit import Unit
 from app.integrations.http import OutboundGuard
 from app.integrations.vault import Vault
 from app.models.errors import InvalidInput, NotFound, SettingError
 from app.models.notification import NotificationConfig
 from app.models.run import Limits
 from app.models.target import TargetIn, TargetPolicy
+from app.services.definitions import find
 
 ANSWERING = ("result", "final_result")
 """Names that the agent library gives to tools which carry an agent's answer."""
@@ -24,7 +26,8 @@ class Desk:
     """What a door needs to turn a wish into an order. `max_attempts` is the operator's ceiling.
 
     `min_seconds` is the least time between two due times of a schedule; `base_url` is where this server is reached;
-    `context_bytes` the most that the context of a conversation may have.
+    `context_bytes` the most that the context of a conversation may have; `mcp` the servers of tools that the operator
+    has configured.
     """
 
     registry: AgentRegistry
@@ -36,6 +39,7 @@ class Desk:
     production: bool = False
     base_url: str = ""
     context_bytes: int = 65_536
+    mcp: frozenset[str] = frozenset()
 
     def tool_names(self) -> list[str]:
         """Names that tools have already, those that agents answer through among them."""
@@ -49,10 +53,10 @@ class Desk:
             raise InvalidInput(f"The pattern {name} is served at {door}.", code="wrong_door")
         return pattern
 
-    def agent(self, pattern: Pattern, name: str | None) -> AgentDefinition:
+    async def agent(self, unit: Unit, pattern: Pattern, name: str | None) -> AgentDefinition:
         """The agent of that name, or the pattern's own. Raises InvalidInput for one that is not there."""
         try:
-            return self.registry.get(name or pattern.default_agent)
+            return await find(unit, self.registry, name or pattern.default_agent)
         except NotFound as error:
             raise InvalidInput(error.detail, code="agent_not_found") from None
 

@@ -48,7 +48,7 @@ class Planner:
         async with self._database.begin(self._run.workspace_id) as unit:
             wanted = await self._wanted(unit, proposal)
             assert wanted.schedule is not None
-            self._desk.agent(self._desk.pattern("scheduled", background=True), wanted.agent)
+            await self._desk.agent(unit, self._desk.pattern("scheduled", background=True), wanted.agent)
             preview = PreviewIn(schedule=wanted.schedule, count=1)
             shown = await schedules.show(unit, preview, min_seconds=self._desk.min_seconds)
         if not shown.occurrences:

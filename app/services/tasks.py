@@ -30,7 +30,7 @@ async def create(
     InvalidInput for a pattern, agent, model, limit, schedule or address that cannot be used.
     """
     pattern = desk.pattern(wanted.task_type, background=True)
-    agent = desk.agent(pattern, wanted.agent)
+    agent = await desk.agent(unit, pattern, wanted.agent)
     values = _stored(wanted.model_dump(exclude={"task_type", "agent", "user_id", *standing.FIELDS}), wanted, desk)
     desk.check_rules(wanted.notification_config, agent)
     desk.check_model(wanted.model or agent.model, Limits.model_validate(values["limits"]))
@@ -65,7 +65,7 @@ def _stored(values: dict[str, Any], wanted: TaskCreate | TaskPatch, desk: Desk) 
 async def _begin(unit: Unit, principal: Principal, task: Task, *, desk: Desk, trigger: str) -> Run:
     """One run of the task, in a conversation of its own."""
     pattern = desk.pattern(task.pattern, background=True)
-    agent = desk.agent(pattern, task.agent)
+    agent = await desk.agent(unit, pattern, task.agent)
     conversation = await unit.conversations.add(
         {
             "id": new_id(),
@@ -129,7 +129,7 @@ async def change(unit: Unit, principal: Principal, task_id: UUID, wanted: TaskPa
     values = _stored({name: value for name, value in given.items() if name not in standing.FIELDS}, wanted, desk)
     values |= await standing.of_change(unit, row, wanted, desk)
     model = values.get("model", row.model)
-    agent = desk.agent(desk.pattern(row.pattern, background=True), row.agent)
+    agent = await desk.agent(unit, desk.pattern(row.pattern, background=True), row.agent)
     desk.check_rules(wanted.notification_config, agent)
     desk.check_model(model or agent.model, Limits.model_validate(values.get("limits", row.limits)))
     return _seen(principal, await unit.tasks.change(row.id, values))

@@ -191,6 +191,7 @@ SCOPED = [
     ("POST", f"/approvals/{ID}/decision", "approvals:decide"),
     ("GET", "/connections", "connections:manage"),
     ("POST", "/connections/google/start", "connections:manage"),
+    ("POST", "/agents", "agents:write"),
     ("GET", "/api-keys", "keys:manage"),
 ]
 

@@ -5,15 +5,14 @@ from uuid import UUID
 
 import httpx
 from fastapi import FastAPI
+from support.strangers import stranger
 
 from app.api.deps import Keyless
 from app.api.pages import cursor, place
 from app.api.route import mark_of
 from app.api.routers import routes
-from app.models.identity import SCOPES
 from app.models.ids import new_id
 from app.runtime import Runtime
-from app.services import keys
 
 BODIES: dict[str, dict[str, Any]] = {
     "/conversations/{conversation_id}": {"title": "Mine"},
@@ -24,18 +23,6 @@ BODIES: dict[str, dict[str, Any]] = {
     "/tasks/{task_id}/backfill": {"from": "2026-11-01T00:00:00Z", "to": "2026-11-02T00:00:00Z"},
     "/approvals/{approval_id}/decision": {"decision": "approve"},
 }
-
-
-async def stranger(app: FastAPI) -> httpx.AsyncClient:
-    """A client with every scope of another workspace."""
-    runtime: Runtime = app.state.runtime
-    async with runtime.database.across() as across:
-        workspace = await across.directory.workspace("strangers")
-    async with runtime.database.begin(workspace.id) as unit:
-        owner = await unit.users.see("stranger", is_owner=True)
-        issued = await keys.issue(unit, runtime.peppers[0], name="all", user_id=owner.id, scopes=SCOPES)
-    transport = httpx.ASGITransport(app)
-    return httpx.AsyncClient(transport=transport, base_url="http://localhost", headers={"X-Api-Key": issued.token})
 
 
 async def ours(app: FastAPI, client: httpx.AsyncClient) -> dict[str, str]:
