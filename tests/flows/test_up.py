@@ -9,9 +9,9 @@ import stat
 import subprocess
 from collections.abc import Generator
 from pathlib import Path
-from typing import Any
 
 import pytest
+from support.forks import sixlane
 from support.programs import (
     NOBODY,
     SIXLANE,
@@ -21,12 +21,12 @@ from support.programs import (
     clean_environment,
     programs_on,
     readable_python,
-    run,
     until,
 )
 from support.stores import temporary_folder
 
 from app.integrations.server_process import command_line
+from app.integrations.standing import read_standing
 from app.models.errors import SettingError
 from app.services.up import listening_socket
 
@@ -51,12 +51,14 @@ def start(data: Path, *options: str, **environment: str) -> Running:
     return Running(command, cwd=data.parent, environment=clean_environment(**environment))
 
 
-def status(data: Path) -> dict[str, Any]:
-    return json.loads(run(*SIXLANE, "status", "--json", "--data", str(data), cwd=data.parent))
+def say(data: Path, *words: str) -> str:
+    return sixlane(*words, "--data", str(data), folder=data.parent, environment=clean_environment())
 
 
 def pid_of(data: Path, role: str) -> int | None:
-    return next((row["pid"] for row in status(data)["processes"] if row["role"] == role), None)
+    """Its process id, if it runs."""
+    rows = read_standing(data).processes
+    return next((int(row["pid"]) for row in rows if row["role"] == role), None)
 
 
 def ready_seconds(up: Running) -> float:
@@ -67,7 +69,7 @@ def test_starts_everything_says_so_and_stops_cleanly(data: Path) -> None:
     with start(data) as up:
         ready_seconds(up)
         up.wait_for("Ctrl-C")
-        now = status(data)
+        now = json.loads(say(data, "status", "--json"))
         assert {row["role"] for row in now["processes"]} == ROLES
         assert now["data"] == str(data)
         url = now["url"]
@@ -77,30 +79,22 @@ def test_starts_everything_says_so_and_stops_cleanly(data: Path) -> None:
         assert answers(f"{url}/health/ready")
         assert stat.S_IMODE(data.stat().st_mode) == 0o700
 
-        second = run(*SIXLANE, "up", "--data", str(data), cwd=data.parent)
+        second = say(data, "up")
         assert "Already running" in second
         assert url in second
-        refused = subprocess.run(
-            [*SIXLANE, "reset", "--yes", "--data", str(data)], cwd=data.parent, env=clean_environment(), check=False
-        )
-        assert refused.returncode == 1
+        with pytest.raises(AssertionError, match="stop it first"):
+            say(data, "reset", "--yes")
         assert up.stop(signal.SIGINT) == 0
     assert programs_on(data) == []
-    assert status(data) == {"url": None, "data": str(data), "processes": []}
-
-    with start(data, "--demo", OPENAI_API_KEY="sk-unused") as up:
-        assert ready_seconds(up) < 15  # 2.5 s alone on two cores; other tests run beside this one
-        assert "Model  demo (SIXLANE_DEMO)" in up.text
-        assert up.stop(signal.SIGTERM) == 0
-    assert programs_on(data) == []
-    run(*SIXLANE, "reset", "--yes", "--data", str(data), cwd=data.parent)
+    assert json.loads(say(data, "status", "--json")) == {"url": None, "data": str(data), "processes": []}
+    say(data, "reset", "--yes")
     assert not data.exists()
 
 
-def test_a_killed_program_is_started_again(data: Path) -> None:
+def test_a_killed_program_is_started_again_and_nothing_outlives_a_killed_up(data: Path) -> None:
     with start(data) as up:
         ready_seconds(up)
-        url = status(data)["url"]
+        url = read_standing(data).url
         for role in ("api", "worker", "scheduler", "postgres", "valkey"):
             before = pid_of(data, role)
             assert before
@@ -110,19 +104,16 @@ def test_a_killed_program_is_started_again(data: Path) -> None:
         conversation = call(f"{url}/conversations", {"pattern_type": "chatbot"})
         answer = call(f"{url}/conversations/{conversation['id']}/messages", {"message": "Hello"})
         assert answer["status"] == "completed"
-        assert up.stop() == 0
 
-
-def test_nothing_outlives_a_killed_up(data: Path) -> None:
-    with start(data) as up:
-        ready_seconds(up)
-        pids = [row["pid"] for row in status(data)["processes"]]
+        pids = [int(row["pid"]) for row in read_standing(data).processes]
         up.process.kill()
         until(lambda: not any(command_line(pid) for pid in pids), 45, up)
         until(lambda: programs_on(data) == [], 10, up)
-    with start(data) as up:
-        ready_seconds(up)
-        assert up.stop() == 0
+    with start(data, "--demo", OPENAI_API_KEY="sk-unused") as up:
+        assert ready_seconds(up) < 15  # 2.5 s alone on two cores; other tests run beside this one
+        assert "Model  demo (SIXLANE_DEMO)" in up.text
+        assert up.stop(signal.SIGTERM) == 0
+    assert programs_on(data) == []
 
 
 def test_a_signal_during_the_start_ends_it(data: Path) -> None:
@@ -162,7 +153,7 @@ def test_an_ordinary_user_starts_it(home: Path) -> None:
     own = home / "own"
     own.mkdir()
     shutil.chown(own, NOBODY, NOBODY)
-    environment = clean_environment(**needed, HOME=str(own), PYTHONDONTWRITEBYTECODE="1")
+    environment = clean_environment(**needed, HOME=str(own))
     command = [python, "-P", "-m", "app.cli", "up", "--port", "0"]
     with Running(command, cwd=own, environment=environment, user=NOBODY) as up:
         ready_seconds(up)

@@ -171,8 +171,9 @@ def readable_python(home: Path) -> tuple[Path, dict[str, str]]:
 
 
 def _copied(source: Path, target: Path, *but: str) -> Path:
+    """Copy a tree with what is compiled of it, which stays good because copies keep their times."""
     shutil.rmtree(target, ignore_errors=True)
-    shutil.copytree(source, target, symlinks=True, ignore=shutil.ignore_patterns("__pycache__", *but))
+    shutil.copytree(source, target, symlinks=True, ignore=shutil.ignore_patterns(*but))
     for folder in (target.parent, target):
         folder.chmod(0o755)
     return target
