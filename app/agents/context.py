@@ -138,9 +138,9 @@ class AgentContext:
 
     `effect_key` turns a tool call's id into a key that stays the same over all attempts of that call. `taint` is
     live: what has entered the run's context from outside so far, by source. `prompt` is what people
-    asked in this conversation in their own words. `trigger` says what began the run, `present` whether a person is
-    there to be asked. `mail` is the mailbox of the run's user; None where the process has none to give. `sources` is
-    there for the researchers of a piece of research.
+    asked in this conversation in their own words, and `said` what they have said since this attempt began. `trigger`
+    says what began the run, `present` whether a person is there to be asked. `mail` is the mailbox of the run's user;
+    None where the process has none to give. `sources` is there for the researchers of a piece of research.
     """
 
     run_id: UUID
@@ -163,6 +163,12 @@ class AgentContext:
     mail: "MailBox | None" = None
     planner: TaskPlanner | None = None
     sources: SourceDesk | None = None
+    said: list[str] = field(default_factory=list[str])
+
+    @property
+    def words(self) -> str:
+        """Everything that people said here themselves, up to now."""
+        return "\n".join([self.prompt, *self.said])
 
     def target(self, name: str) -> Target | None:
         """The target of that name, if the run has one."""

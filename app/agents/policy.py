@@ -187,7 +187,7 @@ def written_by_person(context: AgentContext, url: str) -> bool:
     place = _place(url)
     if place is None or _spoken_for(context):
         return False
-    found = (_place(link.rstrip(".,;:!?)]}*_")) for link in _LINK.findall(context.prompt))
+    found = (_place(link.rstrip(".,;:!?)]}*_")) for link in _LINK.findall(context.words))
     return any(one is not None and one.url == place.url for one in found)
 
 
@@ -225,7 +225,7 @@ def _standing_of(context: AgentContext, recipients: Collection[str], answered: C
     granted = {address.casefold() for address in context.grants.send_to}
     if wanted <= granted:
         return "granted"
-    said = set[str]() if _spoken_for(context) else {one.casefold() for one in _ADDRESS.findall(context.prompt)}
+    said = set[str]() if _spoken_for(context) else {one.casefold() for one in _ADDRESS.findall(context.words)}
     if wanted <= granted | said:
         return "named"
     taking_part = {address.casefold() for address in answered}
@@ -240,7 +240,7 @@ def _standing_of_link(context: AgentContext, url: str) -> Standing:
         return "granted"
     if written_by_person(context, url):
         return "named"
-    if _spoken_for(context) or place.host not in _HOST.findall(context.prompt.lower()):
+    if _spoken_for(context) or place.host not in _HOST.findall(context.words.lower()):
         return "unknown"
     # The person wrote the host, not the address: enough unless the run holds what a chosen path could carry away.
     return "answered" if taint_of(context.taint) == "mail" else "named"

@@ -62,6 +62,7 @@ TURN: dict[str, Any] = {
     "approvals": [],
     "tool_calls": [],
     "error": None,
+    "steered": False,
 }
 APPROVAL: dict[str, Any] = {
     "id": OTHER,

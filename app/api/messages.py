@@ -65,22 +65,23 @@ async def continue_conversation(
 async def _turn(
     runtime: Runtime, principal: Principal, conversation_id: UUID, wanted: chat.Say, once: Once | None
 ) -> Response:
-    run, replayed = await chat.say(runtime.works.chat, principal, conversation_id, wanted, once)
+    run, replayed, steered = await chat.say(runtime.works.chat, principal, conversation_id, wanted, once)
     headers = {"Location": f"/runs/{run.id}"}
     if replayed:
         headers["Idempotency-Replayed"] = "true"
     if wanted.stream:
-        return event_stream(follow(runtime.database, runtime.hub, run.workspace_id, run.id), headers)
-    turn = await chat.answer(runtime.works.chat, run)
+        after = run.last_seq if steered else 0
+        return event_stream(follow(runtime.database, runtime.hub, run.workspace_id, run.id, after), headers)
+    turn = chat.Turn(run, None, []) if steered else await chat.answer(runtime.works.chat, run)
     return Response(
-        _shown(turn).model_dump_json(),
+        _shown(turn, steered=steered).model_dump_json(),
         status_code=200 if turn.run.status in TERMINAL else 202,
         media_type="application/json",
         headers=headers,
     )
 
 
-def _shown(turn: chat.Turn) -> TurnOut:
+def _shown(turn: chat.Turn, *, steered: bool = False) -> TurnOut:
     run, result = turn.run, turn.result
     reply = None
     if result is not None and result.text is not None:
@@ -95,6 +96,7 @@ def _shown(turn: chat.Turn) -> TurnOut:
         approvals=[approval_out(row) for row in turn.approvals],
         tool_calls=[client_call_out(call) for call in turn.calls if call.kind == "client"],
         error=result.error if result is not None else None,
+        steered=steered,
     )
 
 

@@ -36,6 +36,7 @@ log = structlog.get_logger(__name__)
 
 AWAY = (RedisError, OSError, TimeoutError)
 CONTROL = "sixlane:control"
+STEER = "sixlane:steer"
 TAIL_PAGE = 200
 ACK_SECONDS = 1.0
 TICK_SECONDS = 1.0
@@ -50,6 +51,10 @@ class BusReceiver(Protocol):
 
     def cancel_heard(self, run_id: UUID) -> None:
         """Some process was asked to stop this run."""
+        ...
+
+    def steer_heard(self, run_id: UUID) -> None:
+        """There is a message for this run, which runs in some process."""
         ...
 
     def missed(self) -> None:
@@ -133,6 +138,11 @@ class Bus:
         with contextlib.suppress(*AWAY):
             await self._redis.publish(CONTROL, run_id.bytes)
 
+    async def ring_steer(self, run_id: UUID) -> None:
+        """Tell every process that there is a message for the run. Never raises: the ledger has it."""
+        with contextlib.suppress(*AWAY):
+            await self._redis.publish(STEER, run_id.bytes)
+
     async def watch(self, run_id: UUID) -> None:
         """Hear the run's events from now on; returns when Valkey has confirmed, or is away."""
         channel = channel_of(run_id)
@@ -180,7 +190,7 @@ class Bus:
         async with self._redis.pubsub() as pubsub:
             self._watched -= self._unwatched
             self._unwatched.clear()
-            await pubsub.subscribe(CONTROL.encode(), *self._watched)
+            await pubsub.subscribe(CONTROL.encode(), STEER.encode(), *self._watched)
             self._pubsub = pubsub
             yield None
             while True:
@@ -201,6 +211,8 @@ class Bus:
                 ack.set_result(None)
         elif kind == "message" and channel == CONTROL.encode():
             receiver.cancel_heard(UUID(bytes=cast(bytes, message["data"])))
+        elif kind == "message" and channel == STEER.encode():
+            receiver.steer_heard(UUID(bytes=cast(bytes, message["data"])))
         elif kind == "message":
             run_id = UUID(channel.rsplit(b":", 1)[1].decode())
             receiver.heard(run_id, read_lines(cast(bytes, message["data"])))

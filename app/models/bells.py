@@ -22,6 +22,13 @@ class CancelAsked:
 
 
 @dataclass(frozen=True, slots=True)
+class RunSteered:
+    """There is a message for a running run."""
+
+    run_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
 class EventsAppended:
     """Events of a run were committed by somebody other than its executor."""
 
@@ -31,4 +38,4 @@ class EventsAppended:
     frames: list[Frame]
 
 
-Bell = RunReady | CancelAsked | EventsAppended
+Bell = RunReady | CancelAsked | RunSteered | EventsAppended

@@ -130,7 +130,8 @@ class ConversationOut(Outbound):
 class MessageCreate(Inbound):
     """One turn. `stream` asks for server-sent events; `on_busy` says what to do while another run is active.
 
-    `context` changes the conversation's context in the commit that takes the message.
+    `steer` hands the message to that run; what it does not read before it ends is the next run's prompt. `context`
+    changes the conversation's context in the commit that takes the message.
     """
 
     message: Prompt = Field(examples=["What is the capital of France?"])
@@ -182,6 +183,7 @@ class TurnOut(Outbound):
     """What a turn came to. `message` is null while `status` is `waiting`; `approvals` and `tool_calls` say for what.
 
     `tool_calls` are calls of the client's own tools, to be answered at `POST /runs/{run_id}/tool-results`.
+    `steered` says that the message was kept for the run that was active; `run_id` names that one.
     """
 
     run_id: UUID
@@ -193,3 +195,4 @@ class TurnOut(Outbound):
     approvals: list[ApprovalOut]
     tool_calls: list[ClientCallOut]
     error: dict[str, Any] | None = Field(examples=[None])
+    steered: bool = Field(default=False, examples=[False])

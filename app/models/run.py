@@ -12,7 +12,7 @@ from app.models.wire import Inbound, Outbound
 
 RunStatus = Literal["queued", "running", "waiting", "completed", "failed", "cancelled"]
 Lane = Literal["interactive", "background", "research"]
-OnBusy = Literal["reject", "enqueue", "interrupt"]
+OnBusy = Literal["reject", "enqueue", "interrupt", "steer"]
 
 TERMINAL: frozenset[str] = frozenset({"completed", "failed", "cancelled"})
 """States that a run never leaves."""

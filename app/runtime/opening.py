@@ -7,10 +7,9 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
+from collections.abc import AsyncGenerator, Generator, Sequence
 from types import FrameType
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 import structlog
 from pydantic import SecretStr
@@ -27,10 +26,10 @@ from app.integrations.logs import configure_logging
 from app.integrations.metrics import Metrics
 from app.integrations.queue import Doorbell
 from app.integrations.vault import Vault
-from app.models.bells import Bell, CancelAsked, EventsAppended, RunReady
 from app.models.errors import SettingError, Unavailable
 from app.models.ids import new_id
 from app.models.run import Run
+from app.runtime.bells import heard_by, ringer
 from app.runtime.google import google_options
 from app.runtime.parts import Role, Runtime, Tasks
 from app.runtime.workshop import with_workshop
@@ -81,13 +80,14 @@ async def open_runtime(settings: Settings, role: Role, metrics: Metrics | None =
         database = Database(stores.database_url, pool_size=settings.database.pool, command_seconds=patience)
         bus = Bus(stores.redis_url)
         executors: list[Executor] = []
+        on_cancel, on_steer = heard_by(executors)
         runtime = Runtime(
             settings=settings,
             role=role,
             process_id=f"{role}-{socket.gethostname()}-{os.getpid()}-{new_id().hex[-6:]}",
             database=database,
             bus=bus,
-            hub=EventHub(bus, on_cancel=lambda run_id: _cancel_here(executors, run_id)),
+            hub=EventHub(bus, on_cancel=on_cancel, on_steer=on_steer),
             doorbell=Doorbell(settings.arq_redis_url or stores.redis_url),
             guard=OutboundGuard(settings.outbound.allow_hosts),
             metrics=metrics or Metrics(),
@@ -104,7 +104,7 @@ async def open_runtime(settings: Settings, role: Role, metrics: Metrics | None =
             runtime = _with_hands(runtime) if role == "worker" else runtime
             executors.append(runtime.works.executor)
             runtime.works.executor.on_left = lambda run: _left(runtime, run)
-        database.set_ringer(_ringer(runtime))
+        database.set_ringer(ringer(runtime))
         _begin(runtime, stores.database_url)
         _warm_up(runtime)
         # A full collection would otherwise walk everything that was imported: 50 ms in which nothing is served.
@@ -125,35 +125,6 @@ def _ring(settings: Settings) -> Sequence[tuple[str, bytes]]:
     if ring and settings.production:
         return ring
     return (*ring, ("local", parse_key("SIXLANE_KEYS", secret(settings.data, "keys"))))
-
-
-def _ringer(runtime: Runtime) -> Callable[[Sequence[Bell]], Awaitable[None]]:
-    """Rings bells beside the request: nobody waits for Valkey."""
-
-    async def ring(bells: Sequence[Bell]) -> None:
-        for bell in bells:
-            if isinstance(bell, CancelAsked) and runtime.workshop and runtime.workshop.executor.cancel(bell.run_id):
-                continue
-            if isinstance(bell, EventsAppended):
-                runtime.hub.appended(bell)
-                continue
-            if isinstance(bell, RunReady) and runtime.role == "worker":
-                runtime.works.pool.ring()
-            runtime.tasks.start(_send(runtime, bell), "bell")
-
-    return ring
-
-
-def _cancel_here(executors: "list[Executor]", run_id: UUID) -> None:
-    for executor in executors:
-        executor.cancel(run_id)
-
-
-async def _send(runtime: Runtime, bell: Bell) -> None:
-    if isinstance(bell, RunReady):
-        await runtime.doorbell.ring_run(bell.run_id, bell.lane)
-    elif isinstance(bell, CancelAsked):
-        await runtime.bus.ring_cancel(bell.run_id)
 
 
 def _with_hands(runtime: Runtime) -> Runtime:
@@ -218,7 +189,7 @@ async def _keep_leases(executor: "Executor") -> None:
             if tick % every == 0:
                 await executor.beat()
             else:
-                await executor.look_for_cancels()
+                await executor.look_for_calls()
         except Unavailable as error:
             log.warning("leases.database_away", reason=error.detail)
         except Exception:

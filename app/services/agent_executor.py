@@ -39,7 +39,8 @@ class Execution:
     """A run in this process: its task, why it was told to stop, and what it came to if it was completed.
 
     `leaving` is set while its last commit is made: from then on the fence alone decides whether the lease held.
-    Until `leased_until`, by the loop's clock, nobody else can have taken it over.
+    Until `leased_until`, by the loop's clock, nobody else can have taken it over. `news` is set when there may be
+    messages for it.
     """
 
     run: Run
@@ -51,6 +52,7 @@ class Execution:
     stop: str | None = None
     leaving: bool = False
     ended: asyncio.Event = field(default_factory=asyncio.Event)
+    news: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class Executor:
@@ -133,14 +135,21 @@ class Executor:
             if alive[run_id]:
                 self.cancel(run_id)
 
-    async def look_for_cancels(self) -> None:
-        """Stop runs that were asked to stop and whose bell was lost."""
+    def steer(self, run_id: UUID) -> bool:
+        """Let a run look for messages; false when it does not execute here."""
+        execution = self._held.get(run_id)
+        if execution is not None:
+            execution.news.set()
+        return execution is not None
+
+    async def look_for_calls(self) -> None:
+        """Stop runs that were asked to stop, and hand messages to runs, where the bell was lost."""
         if not self._held:
             return
         async with self._database.across() as unit:
-            asked = await unit.queue.cancels(self.options.owner)
-        for run_id in asked:
-            self.cancel(run_id)
+            calls = await unit.queue.calls(self.options.owner)
+        for run_id, stop in calls.items():
+            self.cancel(run_id) if stop else self.steer(run_id)
 
     async def drain(self, seconds: float) -> None:
         """Give running runs some time to end, then hand the rest back at their last checkpoint."""
@@ -191,7 +200,12 @@ class Executor:
         events = await EventLog.open(run, self._hub, self._database)
         try:
             attempt = Attempt(
-                self._database, run, events, execution.opened, leased=lambda: self.clock() < execution.leased_until
+                self._database,
+                run,
+                events,
+                execution.opened,
+                leased=lambda: self.clock() < execution.leased_until,
+                news=execution.news,
             )
             ending = await self._conduct(execution, attempt)
             execution.leaving = True

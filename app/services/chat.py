@@ -3,12 +3,14 @@
 import asyncio
 import contextlib
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 from uuid import UUID
 
 from app.agents.definition import AgentDefinition, merge_limits
 from app.agents.llm import ModelSource
 from app.agents.registry import AgentRegistry
 from app.database.connection import Database
+from app.database.unit import Unit
 from app.models.approval import Approval
 from app.models.awaited import AwaitedCall
 from app.models.context import ContextChange
@@ -24,6 +26,7 @@ from app.services.event_hub import EventHub
 from app.services.events import follow
 from app.services.idempotency import Once, earlier
 from app.services.intake import Claimant, Order, submit
+from app.services.steering import steer
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,18 @@ class Say:
     context: ContextChange | None = None
 
 
+class Said(NamedTuple):
+    """What became of a turn that was asked for.
+
+    `replayed`: an earlier request with the same key had made the run. `steered`: the message went to a run that was
+    active already.
+    """
+
+    run: Run
+    replayed: bool
+    steered: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Turn:
     """What a turn came to so far."""
@@ -72,10 +87,8 @@ class Turn:
         return self.run.status in TERMINAL or (self.run.status == "waiting" and bool(asked))
 
 
-async def say(
-    chat: Chat, principal: Principal, conversation_id: UUID, wanted: Say, once: Once | None
-) -> tuple[Run, bool]:
-    """Write a turn's run and begin it. Returns it, and whether an earlier request with the same key had made it.
+async def say(chat: Chat, principal: Principal, conversation_id: UUID, wanted: Say, once: Once | None) -> Said:
+    """Write a turn's run and begin it, or keep its message for the run that is active (`on_busy` steer).
 
     Its change of the context is made in the same commit. Raises NotFound, Conflict for a busy conversation, one with
     nothing to go on from, or a context that has changed, and InvalidInput.
@@ -92,18 +105,30 @@ async def say(
         order = order_of(chat, principal, conversation, wanted, agent)
         existing = await earlier(unit, once, order.id)
         if existing is not None:
-            found = await unit.runs.get(existing)
-            if found is None:
-                raise NotFound("The run of this Idempotency-Key is gone.", code="run_not_found")
-            return found, True
+            return await _said_before(unit, existing)
         if wanted.context is not None:
             data = contexts.with_change(conversation, wanted.context, most=chat.context_bytes)
             opened = replace(opened, row=await contexts.put(unit, conversation, data))
+        if wanted.on_busy == "steer" and wanted.prompt is not None:
+            steered = await steer(unit, conversation, order.id, wanted.prompt, principal.id)
+            if steered is not None:
+                return Said(steered, replayed=False, steered=True)
         asked = chat.executor.clock()
         run = await submit(unit, order, conversation, on_busy=wanted.on_busy, claim_for=chat.claimant)
     if run.status == "running":
         chat.executor.start(run, opened, since=asked)
-    return run, False
+    return Said(run, replayed=False)
+
+
+async def _said_before(unit: Unit, object_id: UUID) -> Said:
+    run = await unit.runs.get(object_id)
+    if run is not None:
+        return Said(run, replayed=True)
+    message = await unit.steering.get(object_id)
+    steered = await unit.runs.get(message.run_id) if message is not None else None
+    if steered is None:
+        raise NotFound("The run of this Idempotency-Key is gone.", code="run_not_found")
+    return Said(steered, replayed=True, steered=True)
 
 
 def order_of(

@@ -11,6 +11,7 @@ from app.agents.context import AgentContext
 from app.agents.registry import AgentDefinition
 from app.agents.tool import ToolSpec
 from app.services.attempt import Attempt
+from app.services.interjections import Interjections
 from app.services.workshop import Workshop
 
 
@@ -40,4 +41,6 @@ class Equipment:
 
 async def equip(shared: Workshop, attempt: Attempt, definition: AgentDefinition) -> Equipment:
     """Everything that this attempt needs. The attempt is loaded; no unit is open."""
-    return Equipment()
+    extra = Equipment()
+    extra.add(capabilities=[Interjections(attempt)])
+    return extra

@@ -101,11 +101,18 @@ class Feed:
 class EventHub:
     """Followers and writers of this process. The runtime runs `publish()` and `bus.serve(hub)` beside it."""
 
-    def __init__(self, bus: Bus, *, on_cancel: Callable[[UUID], None] | None = None) -> None:
+    def __init__(
+        self,
+        bus: Bus,
+        *,
+        on_cancel: Callable[[UUID], None] | None = None,
+        on_steer: Callable[[UUID], None] | None = None,
+    ) -> None:
         self.bus = bus
         self.closing = False
         self.away = False
         self._on_cancel = on_cancel
+        self._on_steer = on_steer
         self._feeds: dict[UUID, list[Feed]] = {}
         self._writers: dict[UUID, Writer] = {}
         self._dirty: dict[int, Writer] = {}
@@ -198,6 +205,11 @@ class EventHub:
         """Some process was asked to stop this run."""
         if self._on_cancel is not None:
             self._on_cancel(run_id)
+
+    def steer_heard(self, run_id: UUID) -> None:
+        """There is a message for this run, which may run here."""
+        if self._on_steer is not None:
+            self._on_steer(run_id)
 
     def missed(self) -> None:
         """Anything may have been said: every follower looks at the ledger."""

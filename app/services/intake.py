@@ -16,6 +16,7 @@ from app.models.ids import new_id
 from app.models.run import TERMINAL, Lane, OnBusy, Run, WaitingOn
 from app.models.turn import Caps
 from app.services.event_log import append_events
+from app.services.steering import hand_on
 
 IDLE = ("queued", "waiting")
 
@@ -174,7 +175,7 @@ async def _busy(unit: Unit, head: Run) -> Conflict:
 
 def _running(head: Run) -> Conflict:
     return Conflict(
-        "Another run is active here. Wait for it, cancel it, or send `on_busy` enqueue or interrupt.",
+        "Another run is active here. Wait for it, cancel it, or send `on_busy` enqueue, steer or interrupt.",
         code="conversation_busy",
         extra={"active_run_id": str(head.id)},
     )
@@ -275,13 +276,21 @@ async def _end(unit: Unit, run: Run, reason: str, detail: str, *, release: bool 
     await unit.runs.record_result(run.id, text=None, data=None, error=error)
     await append_events(unit, ended, [("run.cancelled", {"status_reason": reason, "detail": detail})])
     if release:
-        await release_next(unit, run.conversation_id)
+        await release_next(unit, ended)
+    else:
+        await hand_on(unit, ended)
     return ended
 
 
-async def release_next(unit: Unit, conversation_id: UUID) -> None:
-    """Let the oldest run that was parked behind an ended one be claimed. The conversation is locked."""
-    following = await unit.turns.release(conversation_id)
+async def release_next(unit: Unit, ended: Run) -> None:
+    """Let the oldest run that was parked behind an ended one be claimed. The conversation is locked.
+
+    Messages that the ended run never read become one run, which goes first.
+    """
+    following, unread = await unit.turns.release(ended.conversation_id, ended.id)
+    if unread:
+        await hand_on(unit, ended)
+        following, _ = await unit.turns.release(ended.conversation_id, ended.id)
     if following is not None:
         unit.ring(RunReady(*following))
 

@@ -72,6 +72,10 @@ class Leaver(Protocol):
         """Append to the log."""
         ...
 
+    async def delivered(self, unit: Unit) -> None:
+        """Note which messages for the run stand in the log now."""
+        ...
+
     async def held(self, unit: Unit) -> Run:
         """The run, if its lease still holds. Raises LeaseLost."""
         ...
@@ -125,7 +129,8 @@ async def _complete(attempt: Leaver, unit: Unit, ending: Ending) -> Run:
     run = await unit.turns.complete(attempt.run, head, attempt.revision, done)
     if run is None:
         raise LeaseLost
-    await release_next(unit, run.conversation_id)
+    await attempt.delivered(unit)
+    await release_next(unit, run)
     attempt.result = RunResult(
         run.workspace_id, run.id, **answer, error=None, entry_id=entry_id, created_at=run.created_at
     )
@@ -167,6 +172,7 @@ async def _stop(attempt: Leaver, unit: Unit, ending: Ending) -> Run:
         closing = history.close(attempt.messages, journal, attempt.prompt if nothing_new else None, step=step)
     messages = [*attempt.new_messages(), *closing]
     await attempt.append(unit, messages, [new_id() for _ in messages], ending.deferred)
+    await attempt.delivered(unit)
     if ending.to == "waiting":
         await attempt.store_late(unit, *await _ask(unit, run, ending))
         return run
@@ -175,7 +181,7 @@ async def _stop(attempt: Leaver, unit: Unit, ending: Ending) -> Run:
     outcome = {"result": {"text": ending.text, "data": ending.data}, "usage": public_usage(run.usage)}
     told = {"status_reason": ending.reason, "detail": ending.detail}
     await attempt.store_late(unit, (f"run.{ending.to}", {**outcome, **told}))
-    await release_next(unit, run.conversation_id)
+    await release_next(unit, run)
     return run
 
 

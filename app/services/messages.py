@@ -8,6 +8,7 @@ from app.database.stores.entries import ConversationLog, upcast
 from app.database.unit import Unit
 from app.models.conversation import Entry, MessageOut
 from app.models.run import Run
+from app.models.steering import Steering
 
 Parts = list[dict[str, Any]]
 
@@ -16,7 +17,25 @@ async def listed(unit: Unit, conversation_id: UUID) -> list[MessageOut]:
     """Every message of the conversation, the oldest first, then the inputs of runs that wait for their turn."""
     log = ConversationLog(unit.connection, unit.workspace_id)
     items = items_of(await log.entries(conversation_id))
-    return [*items, *pending(await unit.runs.active_of(conversation_id))]
+    active = await unit.runs.active_of(conversation_id)
+    unread = await unit.steering.undelivered([run.id for run in active]) if active else []
+    return [*items, *pending(active[:1]), *unread_by_runs(unread), *pending(active[1:])]
+
+
+def unread_by_runs(messages: Sequence[Steering]) -> list[MessageOut]:
+    """Messages for active runs that those have not been given yet; each has its own id until it stands in the log."""
+    return [
+        MessageOut(
+            id=message.id,
+            role="user",
+            content=message.text,
+            parts=[{"type": "text", "text": message.text}],
+            status="pending",
+            run_id=message.run_id,
+            created_at=message.created_at,
+        )
+        for message in messages
+    ]
 
 
 def pending(active: Sequence[Run]) -> list[MessageOut]:

@@ -81,7 +81,7 @@ class Desk:
         wanted = Say(script(*steps, mark=mark, say="go"), stream=stream, on_busy=on_busy)
         here = self.runtime.works.chat
         place = replace(here, registry=registry or here.registry)
-        run, _ = await chat.say(place, self.owner, conversation_id, wanted, None)
+        run, *_ = await chat.say(place, self.owner, conversation_id, wanted, None)
         return run
 
     async def delegate(self, *steps: dict[str, Any], mark: str = "", **more: Any) -> Run:

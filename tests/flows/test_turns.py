@@ -21,7 +21,7 @@ async def new_conversation(runtime: Runtime, owner: Principal) -> UUID:
 
 
 async def turn(runtime: Runtime, owner: Principal, conversation_id: UUID, text: str) -> Turn:
-    run, _ = await chat.say(runtime.works.chat, owner, conversation_id, Say(text), None)
+    run, *_ = await chat.say(runtime.works.chat, owner, conversation_id, Say(text), None)
     return await chat.answer(runtime.works.chat, run)
 
 

@@ -172,8 +172,14 @@ RETURNING r.id, r.cancel_requested_at IS NOT NULL
 """
 ).bindparams(bindparam("ids", type_=ARRAY(Uuid(as_uuid=True))), bindparam("fences", type_=ARRAY(Integer)))
 
-_CANCELS = text(
-    "SELECT id FROM runs WHERE status = 'running' AND lease_owner = :owner AND cancel_requested_at IS NOT NULL"
+_CALLS = text(
+    """
+SELECT r.id, r.cancel_requested_at IS NOT NULL FROM runs r
+ WHERE r.status = 'running' AND r.lease_owner = :owner
+   AND (r.cancel_requested_at IS NOT NULL OR EXISTS (
+       SELECT 1 FROM steering s WHERE s.workspace_id = r.workspace_id AND s.run_id = r.id
+          AND s.delivered_at IS NULL AND s.next_run_id IS NULL))
+"""
 )
 
 
@@ -218,6 +224,7 @@ class QueueStore:
         )
         return {row[0]: row[1] for row in rows}
 
-    async def cancels(self, owner: str) -> list[UUID]:
-        """Running runs of `owner` that were asked to stop."""
-        return [row[0] for row in await self._connection.execute(_CANCELS, {"owner": owner})]
+    async def calls(self, owner: str) -> dict[UUID, bool]:
+        """Running runs of `owner` that were asked to stop (true), or that there are messages for (false)."""
+        rows = await self._connection.execute(_CALLS, {"owner": owner})
+        return {row[0]: row[1] for row in rows}

@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import bindparam, column, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
-from sqlalchemy.types import Float, Integer, SmallInteger, Text, Uuid
+from sqlalchemy.types import Boolean, Float, Integer, SmallInteger, Text, Uuid
 
 from app.database.direct import Direct
 from app.database.models import conversations, runs
@@ -168,17 +168,26 @@ SELECT ended.* FROM ended, logged
 _RELEASE = Direct(
     text(
         """
-UPDATE runs SET available_at = app_now(), waiting_on = NULL
- WHERE workspace_id = :workspace_id AND status = 'queued' AND available_at = 'infinity' AND id = (
-    SELECT id FROM runs
-     WHERE workspace_id = :workspace_id AND conversation_id = :conversation_id
-       AND status IN ('queued', 'running', 'waiting')
-     ORDER BY holds_conversation DESC, available_at = 'infinity', priority DESC, id LIMIT 1)
-RETURNING id, lane
+WITH unread AS MATERIALIZED (
+    SELECT EXISTS (SELECT 1 FROM steering WHERE workspace_id = :workspace_id AND run_id = :run_id
+                      AND delivered_at IS NULL AND next_run_id IS NULL) AS some
+), released AS (
+    UPDATE runs SET available_at = app_now(), waiting_on = NULL
+      FROM unread
+     WHERE NOT unread.some AND workspace_id = :workspace_id AND status = 'queued' AND available_at = 'infinity'
+       AND id = (
+        SELECT id FROM runs
+         WHERE workspace_id = :workspace_id AND conversation_id = :conversation_id
+           AND status IN ('queued', 'running', 'waiting')
+         ORDER BY holds_conversation DESC, available_at = 'infinity', priority DESC, id LIMIT 1)
+    RETURNING id, lane
+)
+SELECT released.id, released.lane, unread.some FROM unread LEFT JOIN released ON true
 """
-    ).bindparams(bindparam("workspace_id", type_=_UUID), bindparam("conversation_id", type_=_UUID)),
+    ).bindparams(*(bindparam(name, type_=_UUID) for name in ("workspace_id", "conversation_id", "run_id"))),
     runs.c.id,
     runs.c.lane,
+    column("some", Boolean),
 )
 
 
@@ -235,13 +244,15 @@ class TurnStore:
             cancel_requested_at=cancel_requested_at,
         )
 
-    async def release(self, conversation_id: UUID) -> tuple[UUID, str] | None:
+    async def release(self, conversation_id: UUID, ended_id: UUID) -> tuple[tuple[UUID, str] | None, bool]:
         """Open the oldest parked run of a conversation for claims, when nothing is before it: its id and lane.
 
-        The caller holds the conversation's lock, so a run that parks at the same time is seen.
+        Also whether there are messages that the ended run never read; nothing is opened then. The caller holds the
+        conversation's lock, so a run that parks at the same time, or a message that is kept, is seen.
         """
-        row = await self._row(_RELEASE, {"conversation_id": conversation_id})
-        return (row[0], row[1]) if row else None
+        row = await self._row(_RELEASE, {"conversation_id": conversation_id, "run_id": ended_id})
+        assert row is not None
+        return (row[0], row[1]) if row[0] else None, row[2]
 
     async def _row(self, statement: Direct, values: dict[str, Any]) -> list[Any] | None:
         return await statement.row(self._connection, {"workspace_id": self._workspace_id, **values})
