@@ -159,7 +159,7 @@ class Victim:
     async def says(self, conversation_id: UUID, *steps: dict[str, Any], words: str) -> Turn:
         """A turn of the obedient model."""
         wanted = Say(script(*steps, say=words))
-        run, _ = await say(self.desk.runtime.works.chat, self.desk.owner, conversation_id, wanted, None)
+        run, *_ = await say(self.desk.runtime.works.chat, self.desk.owner, conversation_id, wanted, None)
         return await self.desk.answer(run)
 
     async def left(self) -> dict[str, Any]:

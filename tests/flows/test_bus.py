@@ -129,6 +129,8 @@ class Ears:
     def cancel_heard(self, run_id: UUID) -> None:
         self.cancels.put_nowait(run_id)
 
+    def steer_heard(self, run_id: UUID) -> None: ...
+
     def missed(self) -> None:
         self.back.set()
 
