@@ -205,7 +205,7 @@ class Executor:
                 events,
                 execution.opened,
                 leased=lambda: self.clock() < execution.leased_until,
-                news=execution.news,
+                ring=execution.news,
             )
             ending = await self._conduct(execution, attempt)
             execution.leaving = True

@@ -20,12 +20,12 @@ from app.models.errors import LeaseLost, Unavailable
 from app.models.frames import EventBatch
 from app.models.ids import new_id
 from app.models.run import Run, RunResult, ToolCall
-from app.models.steering import Steering
 from app.models.turn import OpenConversation
 from app.services import history
 from app.services.ending import Ending, Told, run_usage, usage_document
 from app.services.event_log import EventLog
 from app.services.leaving import leave, seq_of
+from app.services.news import News
 from app.services.uninterrupted import uninterrupted
 
 T = TypeVar("T")
@@ -45,7 +45,7 @@ class Attempt:
         opened: OpenConversation | None = None,
         *,
         leased: Callable[[], bool],
-        news: asyncio.Event | None = None,
+        ring: asyncio.Event,
     ) -> None:
         self.run = run
         self.events = events
@@ -53,9 +53,7 @@ class Attempt:
         self._database = database
         self._opened = opened
         self._leased = leased
-        self._news = news or asyncio.Event()
-        self._arrived: list[Steering] = []
-        self._taken: set[UUID] = set()
+        self.news = News(database, run, ring)
         self._loop = asyncio.get_running_loop()
         self._began = self._loop.time()
         self._earlier_seconds = float(run.usage.get("seconds", 0))
@@ -96,23 +94,8 @@ class Attempt:
                 self.awaited = await unit.awaited.of_run(self.run.id)
                 for call in self.awaited:
                     self.tainted.update((call.outcome or {}).get("taint", ()))
-            self._arrived = await unit.steering.undelivered([self.run.id])
+            await self.news.read(unit)
             return await history.load(unit, self.run)
-
-    async def look_for_news(self) -> bool:
-        """Read what people have said to the run meanwhile, if there may be something; whether there is."""
-        if self._news.is_set():
-            self._news.clear()
-            async with self._database.begin(self.run.workspace_id) as unit:
-                found = await unit.steering.undelivered([self.run.id])
-            self._arrived = [message for message in found if message.id not in self._taken]
-        return bool(self._arrived)
-
-    def take_news(self) -> list[Steering]:
-        """What `look_for_news` has found, for the agent to be given; once each."""
-        taken, self._arrived = self._arrived, []
-        self._taken.update(message.id for message in taken)
-        return taken
 
     def _note(self, approval: Approval) -> None:
         if approval.kind == "tool_call":
@@ -278,7 +261,7 @@ class Attempt:
             if run is None:
                 raise LeaseLost
             record = await self.append(unit, self.new_messages(), [new_id() for _ in self.new_messages()], None)
-            await self.delivered(unit)
+            await self.news.delivered(unit, self.new_messages())
             await self.store(unit, batch)
             return run, record
 
@@ -331,12 +314,6 @@ class Attempt:
             deferred=deferred,
             stored=self._has_record,
         )
-
-    async def delivered(self, unit: Unit) -> None:
-        """Note which messages for the run stand in the log from this commit on."""
-        messages = history.delivered_in(self.new_messages()) if self._taken else []
-        if messages:
-            await unit.steering.deliver(messages)
 
     def total_usage(self) -> RunUsage:
         """What the conversation has used with this run."""

@@ -24,9 +24,6 @@ from app.models.run import Run, ToolCall
 from app.models.turn import OpenConversation
 
 NOT_STARTED = "This call was not carried out: the run ended before it started."
-STEERING = "steering_id"
-"""The mark of a request that is a message for its run: under it stands the message's id."""
-
 UNKNOWN = "This call was started and the run ended before its outcome was known. Do not assume either way."
 
 
@@ -91,12 +88,6 @@ def prompts_of(messages: Sequence[ModelMessage]) -> list[str]:
     requests = (message for message in messages if isinstance(message, ModelRequest))
     parts = (part.content for request in requests for part in request.parts if isinstance(part, UserPromptPart))
     return [content for content in parts if isinstance(content, str)]
-
-
-def delivered_in(messages: Sequence[ModelMessage]) -> list[UUID]:
-    """Which messages for the run stand among these."""
-    marked = (one.metadata for one in messages if isinstance(one, ModelRequest) and one.metadata)
-    return [UUID(str(metadata[STEERING])) for metadata in marked if STEERING in metadata]
 
 
 def _last_response(messages: Sequence[ModelMessage]) -> int:

@@ -10,7 +10,7 @@ from pydantic_graph import End
 
 from app.agents.context import AgentContext
 from app.agents.text import clean
-from app.services.history import STEERING
+from app.services.news import STEERING
 
 if TYPE_CHECKING:
     from app.services.attempt import Attempt
@@ -33,7 +33,7 @@ class Interjections(AbstractCapability[AgentContext]):
 
     async def after_node_run(self, ctx: RunContext[AgentContext], *, node: Any, result: Any) -> Any:
         """Let a run that would end go on when a message has arrived, its answer so far stored."""
-        if _ends(result) and not Agent.is_model_request_node(node) and await self.attempt.look_for_news():
+        if _ends(result) and not Agent.is_model_request_node(node) and await self.attempt.news.look():
             self.attempt.seen(ctx.messages, ctx.usage)
             last = ctx.messages[-1]
             if isinstance(last, ModelResponse) and self.attempt.new_messages():
@@ -42,8 +42,8 @@ class Interjections(AbstractCapability[AgentContext]):
         return result
 
     async def _enqueue(self, ctx: RunContext[AgentContext]) -> None:
-        await self.attempt.look_for_news()
-        for message in self.attempt.take_news():
+        await self.attempt.news.look()
+        for message in self.attempt.news.take():
             text = clean(message.text)
             ctx.deps.said.append(text)
             ctx.enqueue(ModelRequest(parts=[UserPromptPart(content=text)], metadata={STEERING: str(message.id)}))

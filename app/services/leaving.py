@@ -22,6 +22,7 @@ from app.models.turn import Completion
 from app.services import awaited, history
 from app.services.ending import Ending, Told, public_usage
 from app.services.intake import release_next
+from app.services.news import News
 
 APPROVAL_DAYS = 14
 
@@ -34,6 +35,7 @@ class Leaver(Protocol):
     record: ConversationRecord
     result: RunResult | None
     tainted: set[str]
+    news: News
 
     @property
     def revision(self) -> UUID | None:
@@ -70,10 +72,6 @@ class Leaver(Protocol):
         self, unit: Unit, messages: Sequence[ModelMessage], ids: Sequence[UUID], deferred: DeferredToolRequests | None
     ) -> Any:
         """Append to the log."""
-        ...
-
-    async def delivered(self, unit: Unit) -> None:
-        """Note which messages for the run stand in the log now."""
         ...
 
     async def held(self, unit: Unit) -> Run:
@@ -129,7 +127,7 @@ async def _complete(attempt: Leaver, unit: Unit, ending: Ending) -> Run:
     run = await unit.turns.complete(attempt.run, head, attempt.revision, done)
     if run is None:
         raise LeaseLost
-    await attempt.delivered(unit)
+    await attempt.news.delivered(unit, attempt.new_messages())
     await release_next(unit, run)
     attempt.result = RunResult(
         run.workspace_id, run.id, **answer, error=None, entry_id=entry_id, created_at=run.created_at
@@ -172,7 +170,7 @@ async def _stop(attempt: Leaver, unit: Unit, ending: Ending) -> Run:
         closing = history.close(attempt.messages, journal, attempt.prompt if nothing_new else None, step=step)
     messages = [*attempt.new_messages(), *closing]
     await attempt.append(unit, messages, [new_id() for _ in messages], ending.deferred)
-    await attempt.delivered(unit)
+    await attempt.news.delivered(unit, attempt.new_messages())
     if ending.to == "waiting":
         await attempt.store_late(unit, *await _ask(unit, run, ending))
         return run
