@@ -95,6 +95,10 @@ class SourceDesk(Protocol):
         """Note that this was fetched, under its reference."""
         ...
 
+    async def known(self) -> Mapping[str, str]:
+        """Addresses of everything that was fetched in this research, by reference."""
+        ...
+
 
 class Outbound(Protocol):
     """Requests to addresses that users or models chose; `OutboundGuard` is the one that is used."""

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from app.models.research import MOST_BREADTH
+from app.models.research import MOST_BREADTH, SourceKind
 from app.models.run import Limits, Usage
 
 KEY = "research"
@@ -117,6 +117,23 @@ class Outcome:
     problems: tuple[str, ...] = ()
 
 
+class Brief(BaseModel):
+    """What the run of a researcher carries beside its question: where it may look."""
+
+    model_config = ConfigDict(frozen=True)
+
+    part: str
+    kinds: list[SourceKind]
+    urls: list[str] = Field(default_factory=list[str])
+    files: list[str] = Field(default_factory=list[str])
+
+    @classmethod
+    def of(cls, stored: Mapping[str, Any]) -> "Brief | None":
+        """What stands in a run's input; None for a run that is no researcher's."""
+        found = stored.get(KEY)
+        return cls.model_validate(found) if found is not None else None
+
+
 def finding_of(data: Any) -> Finding | None:
     """A researcher's answer as a finding; None when it is none."""
     try:
@@ -165,7 +182,7 @@ def share_of(left: Limits, among: int) -> Limits:
 
 def exhausted(limits: Limits) -> str | None:
     """Which of these limits leaves no room for anything; tool calls are not among them."""
-    amounts = {"steps": limits.steps, "tokens": limits.tokens, "cost": limits.cost_usd, "seconds": limits.seconds}
+    amounts = {"steps": limits.steps, "tokens": limits.tokens, "cost_usd": limits.cost_usd, "seconds": limits.seconds}
     return next((name for name, amount in amounts.items() if amount is not None and amount <= 0), None)
 
 

@@ -8,11 +8,13 @@ from pydantic import Field
 
 from app.api.deps import CancelRuns, ObjectId, OnceDep, ReadRuns, RunTasks, RuntimeDep, UnitDep, mark
 from app.api.examples import RUN, answers, page
+from app.api.examples_research import SOURCE
 from app.api.pages import PageQuery, page_of
 from app.api.problems import errors
 from app.api.route import StrictRoute
 from app.api.stream import MEDIA_TYPE, STREAM_RESPONSE, EventPage, StartingAfter, event_page, event_stream
 from app.models.page import Page
+from app.models.research import SourceOut
 from app.models.run import RunOut, RunStatus
 from app.services import events, runs
 
@@ -26,6 +28,7 @@ class RunQuery(PageQuery):
     conversation_id: UUID | None = Field(default=None, examples=[None])
     task_id: UUID | None = Field(default=None, examples=[None])
     user_id: str | None = Field(default=None, min_length=1, max_length=255, examples=[None])
+    parent_run_id: UUID | None = Field(default=None, description="Runs that this run began.", examples=[None])
 
 
 @router.get("/runs", responses=answers(200, page(RUN)))
@@ -37,7 +40,7 @@ async def list_runs(unit: UnitDep, principal: ReadRuns, query: Annotated[RunQuer
         lambda limit, after: runs.page(
             unit,
             principal,
-            runs.Wanted(query.status, query.conversation_id, query.task_id, query.user_id),
+            runs.Wanted(query.status, query.conversation_id, query.task_id, query.user_id, query.parent_run_id),
             limit=limit,
             after=after,
         ),
@@ -71,6 +74,12 @@ async def run_events(
         frames, more = await events.page(unit, run.id, after, limit)
         return event_page(frames, has_more=more)
     return event_stream(events.follow(runtime.database, runtime.hub, run.workspace_id, run.id, after))
+
+
+@router.get("/runs/{run_id}/sources", responses=answers(200, [SOURCE], 404))
+async def run_sources(run_id: ObjectId, unit: UnitDep, principal: ReadRuns) -> list[SourceOut]:
+    """List what a run really read: of a research, what all its researchers did. Cited sources come first."""
+    return await runs.sources(unit, principal, run_id)
 
 
 @router.post("/runs/{run_id}/cancel", status_code=status.HTTP_202_ACCEPTED, responses=answers(202, RUN, 404, 409))

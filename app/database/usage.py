@@ -3,7 +3,7 @@
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Column, ColumnElement, Numeric, RowMapping, and_, func, select
+from sqlalchemy import Column, ColumnElement, Numeric, RowMapping, and_, func, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.database.models import runs
@@ -22,6 +22,32 @@ def used() -> list[ColumnElement[Any]]:
 def usage_in(row: RowMapping) -> dict[str, Any]:
     """Usage from a row of `used`; `cost_usd` is null as soon as one run that asked a model has no known cost."""
     return {**{name: row[name] for name in COUNTED}, "cost_usd": None if row["unpriced"] else row["cost_usd"]}
+
+
+async def usage_below(
+    connection: AsyncConnection, workspace_id: UUID, column: Column[Any], ids: list[UUID], *, with_own: bool = True
+) -> dict[UUID, dict[str, Any]]:
+    """Usage of the runs of each id in `column` together with all runs below them: those they began, and so on.
+
+    Without the usage of the runs themselves where that is not wanted; ids with nothing to add up are left out.
+    """
+    if not ids:
+        return {}
+    below = (
+        select(column.label("top"), runs.c.id, literal(0).label("depth"))
+        .where(runs.c.workspace_id == workspace_id, column.in_(ids))
+        .cte("below", recursive=True)
+    )
+    begun = and_(runs.c.workspace_id == workspace_id, runs.c.parent_run_id == below.c.id, runs.c.trigger == "sub_run")
+    below = below.union_all(select(below.c.top, runs.c.id, below.c.depth + 1).where(begun))
+    statement = (
+        select(below.c.top, *used())
+        .join(runs, and_(runs.c.workspace_id == workspace_id, runs.c.id == below.c.id))
+        .where(below.c.depth >= (0 if with_own else 1))
+        .group_by(below.c.top)
+    )
+    rows = (await connection.execute(statement)).mappings().all()
+    return {row["top"]: usage_in(row) for row in rows}
 
 
 async def usage_by(

@@ -187,10 +187,14 @@ class UsageUpdated(EventEnvelope):
 
 
 class PlanUpdated(EventEnvelope):
-    """The plan of a longer run, whole."""
+    """The plan of a longer run, whole: each step with `title`, `status` (open, done, failed) and the run that does it.
+
+    `done` is the share of it that is done, from 0 to 1.
+    """
 
     type: Literal["plan.updated"]
     steps: list[dict[str, Any]]
+    done: float = Field(default=0.0, ge=0, le=1)
 
 
 class ContextPatched(EventEnvelope):

@@ -161,7 +161,8 @@ class LimitsIn(Inbound):
 class RunOut(Outbound):
     """A run. `status_reason` is a slug, `status_detail` says in a sentence what a person can do about it.
 
-    `agent_version` and `model` are null until the run is first claimed, where a clock or a webhook began it.
+    `usage` is the run's own; `total_usage` is that of all runs below it too: `parent_run_id` says which run began this
+    one. `agent_version` and `model` are null until the run is first claimed, where a clock or a webhook began it.
     """
 
     id: UUID
@@ -181,6 +182,8 @@ class RunOut(Outbound):
     result: Any = Field(examples=["The capital of France is Paris."])
     error: dict[str, Any] | None = Field(examples=[None])
     usage: Usage
+    total_usage: Usage
+    parent_run_id: UUID | None = Field(examples=[None])
     cancel_requested_at: datetime | None
     created_at: datetime
     started_at: datetime | None

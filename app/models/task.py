@@ -9,6 +9,7 @@ from pydantic import Field, StringConstraints
 
 from app.models.grants import GrantsIn
 from app.models.notification import NotificationConfig
+from app.models.research import ResearchOptions
 from app.models.run import LimitsIn, RunStatus, Usage
 from app.models.schedule import ScheduleIn
 from app.models.target import TargetIn, Targets
@@ -81,10 +82,10 @@ class DependsOn(Inbound):
 
 class TaskCreate(Inbound):
     """A new task. `targets` are the addresses that its agent may post to, `grants` what it may do
-    with nobody present.
+    with nobody present. `options` say how a research is done.
 
-    A delegation starts at once, or after the task that it `depends_on`. `scheduled` needs a `schedule`, or a
-    `schedule_expression` in crontab form (UTC). `triggered` takes a `trigger_config`.
+    A delegation or a research starts at once, or after the task that it `depends_on`. `scheduled` needs a `schedule`,
+    or a `schedule_expression` in crontab form (UTC). `triggered` takes a `trigger_config`.
     """
 
     task_type: Annotated[str, Field(max_length=50, examples=["delegation"])]
@@ -102,6 +103,7 @@ class TaskCreate(Inbound):
     schedule: ScheduleIn | None = Field(default=None, examples=[None])
     trigger_config: TriggerConfig | None = Field(default=None, examples=[None])
     depends_on: DependsOn | None = Field(default=None, examples=[None])
+    options: ResearchOptions | None = Field(default=None, examples=[None])
 
 
 class TaskPatch(Inbound):
@@ -119,6 +121,7 @@ class TaskPatch(Inbound):
     schedule: ScheduleIn | None = Field(default=None, examples=[None])
     trigger_config: TriggerConfig | None = Field(default=None, examples=[None])
     depends_on: DependsOn | None = Field(default=None, examples=[None])
+    options: ResearchOptions | None = Field(default=None, examples=[None])
 
 
 class TaskOut(Outbound):
@@ -140,6 +143,7 @@ class TaskOut(Outbound):
     grants: dict[str, Any]
     limits: dict[str, Any]
     model: str | None
+    options: dict[str, Any] = Field(examples=[{}])
     user_id: str = Field(examples=["owner"])
     schedule_expression: str | None = Field(examples=["0 9 * * *"])
     schedule: dict[str, Any] | None

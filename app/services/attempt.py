@@ -324,6 +324,15 @@ class Attempt:
         """The log's revision as this attempt last saw or wrote it; None while there is no log."""
         return UUID(self.record.revision) if self._has_record else None
 
+    async def write(self, change: Callable[[Unit], Awaitable[T]]) -> T:
+        """Write something else of the run, in a unit of its own under the run's fence. Raises LeaseLost."""
+
+        async def under_the_fence(unit: Unit) -> T:
+            await self.held(unit)
+            return await change(unit)
+
+        return await self._persist(under_the_fence)
+
     # Events go with the commits that are made anyway
 
     def take(self, *last: Told) -> EventBatch | None:

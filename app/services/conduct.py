@@ -34,6 +34,8 @@ from app.services.equipment import equip
 from app.services.history import prompts_of, step_of
 from app.services.journal import Journal
 from app.services.notes import Notes
+from app.services.research import Research, is_research
+from app.services.sources import desk_of
 from app.services.workshop import Workshop
 
 log = structlog.get_logger(__name__)
@@ -52,6 +54,7 @@ class Conduct:
         self._workshop = workshop
         self._attempt = attempt
         self._token = token
+        self._research: Research | None = None
 
     async def run(self) -> Ending:
         """Carry out the attempt. Raises LeaseLost, Unavailable (database), and CancelledError from outside."""
@@ -64,7 +67,7 @@ class Conduct:
         if attempt.run.cancel_requested_at is not None:
             return self._cancelled()
         try:
-            result = await self._drive()
+            return await self._drive()
         except (LeaseLost, Unavailable):
             raise
         except RunTimedOut as error:
@@ -75,8 +78,6 @@ class Conduct:
             return self._cancelled()
         except Exception as error:
             return self._failed(error)
-        attempt.seen(result.all_messages(), result.usage)
-        return self._finished(result)
 
     async def _settle(self) -> Exception | None:
         """Decide what the run runs on, if that is open; returns why that cannot be."""
@@ -89,9 +90,12 @@ class Conduct:
             return error
         return None
 
-    async def _drive(self) -> AgentRunResult[Any]:
+    async def _drive(self) -> Ending:
         attempt, run = self._attempt, self._attempt.run
         before_sending.set(attempt.make_sure)
+        if is_research(run):
+            self._research = Research(self._workshop, attempt, self._ask)
+            return await self._research.advance()
         registry = self._workshop.registry
         definition = await definition_of(self._workshop.database, registry, run)
         context = self._context(await self._words())
@@ -102,7 +106,7 @@ class Conduct:
         extra = await equip(self._workshop, attempt, definition)
         specs = {spec.name: spec for spec in registry.tools() if spec.name in definition.tools}
         specs |= {spec.name: spec for spec in extra.specs}
-        return await agent.run(
+        result = await agent.run(
             attempt.prompt,
             message_history=attempt.messages or None,
             deferred_tool_results=self._decisions(),
@@ -110,12 +114,7 @@ class Conduct:
             run_id=f"{run.id}:{run.fence}",
             deps=context,
             usage=attempt.usage,
-            usage_limits=UsageLimits(
-                request_limit=limits.steps,
-                tool_calls_limit=limits.tool_calls,
-                total_tokens_limit=limits.tokens,
-                cost_limit=limits.cost_usd,
-            ),
+            usage_limits=_usage_limits(limits),
             timeout=max(limits.seconds - attempt.seconds, 0.001) if limits.seconds is not None else None,
             cancellation_token=self._token,
             event_stream_handler=self._stream if run.streamed else None,
@@ -124,11 +123,32 @@ class Conduct:
             capabilities=[Journal(attempt, specs), *extra.capabilities],
             infer_name=False,
         )
+        attempt.seen(result.all_messages(), result.usage)
+        return self._finished(result)
+
+    async def _ask(self, agent: Agent[AgentContext, Any], prompt: str | None, limits: Limits) -> AgentRunResult[Any]:
+        """One question of a pattern in plain Python: no tools, and the same ledger."""
+        attempt, run = self._attempt, self._attempt.run
+        return await agent.run(
+            prompt,
+            message_history=attempt.messages or None,
+            conversation_id=str(run.conversation_id),
+            run_id=f"{run.id}:{run.fence}",
+            deps=self._context(await self._words()),
+            usage=attempt.usage,
+            usage_limits=_usage_limits(limits),
+            timeout=max(limits.seconds - attempt.seconds, 0.001) if limits.seconds is not None else None,
+            cancellation_token=self._token,
+            capabilities=[Journal(attempt, {})],
+            infer_name=False,
+        )
 
     async def _words(self) -> str:
         """What people said here themselves: not what a webhook or an earlier task has put into a prompt."""
         run = self._attempt.run
         own = run.input.get("prompt") or ""
+        if run.trigger == "sub_run":
+            return ""  # a model wrote it, and it may have read what strangers wrote
         if run.task_id is not None and run.trigger not in _ASKED_AS_SAVED:
             async with self._workshop.database.begin(run.workspace_id) as unit:
                 task = await unit.tasks.get(run.task_id)
@@ -161,6 +181,7 @@ class Conduct:
             grants=_grants(history.grants),
             mail=self._workshop.mail(run) if self._workshop.mail else None,
             planner=self._workshop.planner(run) if self._workshop.planner else None,
+            sources=desk_of(self._workshop.database, self._workshop.search, run),
         )
 
     def _decisions(self) -> DeferredToolResults | None:
@@ -248,9 +269,8 @@ class Conduct:
         return calls
 
     def _cancelled(self) -> Ending:
-        return Ending(
-            "cancelled", "cancelled_by_request", "The run was cancelled while it was running.", text=self._partial()
-        )
+        detail = "The run was cancelled while it was running."
+        return Ending("cancelled", "cancelled_by_request", detail, text=self._partial(detail))
 
     def _failed(self, error: Exception) -> Ending:
         run = self._attempt.run
@@ -258,19 +278,30 @@ class Conduct:
         if isinstance(verdict, Permanent):
             if verdict.code == "internal_error":
                 log.exception("run.failed_inside", exc_info=error)
-            return Ending("failed", verdict.code, verdict.detail, text=self._partial())
+            return Ending("failed", verdict.code, verdict.detail, text=self._partial(verdict.detail))
         if run.attempt >= run.max_attempts:
             detail = f"{verdict.detail} (tried {run.attempt} times)"
-            return Ending("failed", verdict.code, detail, text=self._partial())
+            return Ending("failed", verdict.code, detail, text=self._partial(detail))
         return Ending("queued", verdict.code, verdict.detail, available_in=backoff(run, verdict.retry_after))
 
-    def _partial(self) -> str | None:
+    def _partial(self, why: str) -> str | None:
         """What the model had said last in this run, over all its attempts, when it ends before it is done."""
+        if self._research is not None:
+            return self._research.partial(why)
         own = f"{self._attempt.run.id}:"
         for message in reversed(self._attempt.messages):
             if isinstance(message, ModelResponse) and (message.run_id or "").startswith(own) and message.text:
                 return message.text
         return None
+
+
+def _usage_limits(limits: Limits) -> UsageLimits:
+    return UsageLimits(
+        request_limit=limits.steps,
+        tool_calls_limit=limits.tool_calls,
+        total_tokens_limit=limits.tokens,
+        cost_limit=limits.cost_usd,
+    )
 
 
 def _waiting(approvals: Sequence[Any], calls: Sequence[Await]) -> tuple[str, str]:

@@ -19,7 +19,8 @@ Told = tuple[str, dict[str, Any]]
 class Ending:
     """How an attempt leaves its run: the status, the reason, and what goes with it.
 
-    `state` replaces what a pattern in plain Python remembers; None leaves it as it is.
+    `state` replaces what a pattern in plain Python remembers; None leaves it as it is. `told` are events that a wait
+    begins with.
     """
 
     to: RunStatus
@@ -33,6 +34,7 @@ class Ending:
     approvals: Sequence[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     awaited: Sequence[Await] = ()
     state: dict[str, Any] | None = None
+    told: Sequence[Told] = ()
 
 
 def usage_document(usage: RunUsage, seconds: float, *, unpriced: bool) -> dict[str, Any]:

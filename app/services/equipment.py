@@ -7,8 +7,10 @@ from typing import Any
 from pydantic_ai.capabilities import AbstractCapability
 from pydantic_ai.toolsets import AbstractToolset
 
+from app.agents.citing import Citing
 from app.agents.context import AgentContext
 from app.agents.registry import AgentDefinition
+from app.agents.research import Brief
 from app.agents.tool import ToolSpec
 from app.services.attempt import Attempt
 from app.services.interjections import Interjections
@@ -43,4 +45,6 @@ async def equip(shared: Workshop, attempt: Attempt, definition: AgentDefinition)
     """Everything that this attempt needs. The attempt is loaded; no unit is open."""
     extra = Equipment()
     extra.add(capabilities=[Interjections(attempt)])
+    if Brief.of(attempt.run.input) is not None:
+        extra.add(capabilities=[Citing()])
     return extra

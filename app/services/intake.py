@@ -243,6 +243,7 @@ async def retry(unit: Unit, run_id: UUID, created_by: str) -> Run:
         trigger="retry",
         created_by=created_by,
         prompt=old.input.get("prompt"),
+        more=old.input,
         limits=old.limits,
         task_id=old.task_id,
         parent=old,

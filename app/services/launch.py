@@ -87,8 +87,12 @@ def _run(launch: Launch, conversation_id: UUID) -> dict[str, Any]:
         "parent_run_id": parent.id if parent else None,
         "root_run_id": (parent.root_run_id or parent.id) if parent else None,
         "trigger": launch.trigger,
-        "input": {"prompt": launch.prompt or task.prompt},
+        "input": {**_options(task), "prompt": launch.prompt or task.prompt},
         "limits": task.limits,
         "taint": list(dict.fromkeys([*(parent.taint if parent else ()), *launch.taint])),
         "created_by": launch.created_by,
     }
+
+
+def _options(task: Task) -> dict[str, Any]:
+    return {"options": task.options["research"]} if "research" in task.options else {}

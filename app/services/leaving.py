@@ -172,7 +172,7 @@ async def _stop(attempt: Leaver, unit: Unit, ending: Ending) -> Run:
     await attempt.append(unit, messages, [new_id() for _ in messages], ending.deferred)
     await attempt.news.delivered(unit, attempt.new_messages())
     if ending.to == "waiting":
-        await attempt.store_late(unit, *await _ask(unit, run, ending))
+        await attempt.store_late(unit, *ending.told, *await _ask(unit, run, ending))
         return run
     error = {"code": ending.reason, "detail": ending.detail}
     await unit.runs.record_result(run.id, text=ending.text, data=ending.data, error=error, entry_id=None)

@@ -9,6 +9,7 @@ from app.models.awaited import AwaitedCall
 from app.models.errors import NotFound
 from app.models.identity import Principal
 from app.models.ids import new_id
+from app.models.research import SourceOut
 from app.models.run import Run, RunOut, RunResult, Usage, WaitingOn
 from app.services import intake, users
 from app.services.awaited import waiting_on
@@ -32,6 +33,7 @@ class Wanted:
     conversation_id: UUID | None = None
     task_id: UUID | None = None
     user_id: str | None = None
+    parent_run_id: UUID | None = None
 
 
 async def page(unit: Unit, principal: Principal, wanted: Wanted, *, limit: int, after: UUID | None) -> list[Run]:
@@ -46,7 +48,19 @@ async def page(unit: Unit, principal: Principal, wanted: Wanted, *, limit: int, 
         conversation_id=wanted.conversation_id,
         task_id=wanted.task_id,
         user_id=whose,
+        parent_run_id=wanted.parent_run_id,
     )
+
+
+async def sources(unit: Unit, principal: Principal, run_id: UUID) -> list[SourceOut]:
+    """What a run fetched to cite from, cited ones first; of a research, what all its researchers fetched.
+
+    Raises NotFound.
+    """
+    run = await get(unit, principal, run_id)
+    below = run.id if run.trigger == "sub_run" else None
+    found = await unit.sources.of_root(run.root_run_id or run.id, below)
+    return [SourceOut.model_validate(source) for source in found]
 
 
 async def cancel(unit: Unit, principal: Principal, run_id: UUID) -> Run:
@@ -77,8 +91,15 @@ async def show(unit: Unit, rows: list[Run]) -> list[RunOut]:
     results = await unit.runs.results([row.id for row in rows])
     waiting = [row.id for row in rows if row.status == "waiting"]
     approvals, calls = await unit.approvals.pending_of(waiting), await unit.awaited.pending_of(waiting)
+    total = await unit.runs.usage_below([row.id for row in rows])
     return [
-        _shown(row, names[row.user_id], results.get(row.id), _waits(approvals.get(row.id), calls.get(row.id)))
+        _shown(
+            row,
+            names[row.user_id],
+            results.get(row.id),
+            _waits(approvals.get(row.id), calls.get(row.id)),
+            total.get(row.id, row.usage),
+        )
         for row in rows
     ]
 
@@ -96,7 +117,7 @@ def answer_of(result: RunResult | None) -> Any:
     return result.text if result.data is None else result.data
 
 
-def _shown(row: Run, user: str, result: RunResult | None, waits: list[WaitingOn]) -> RunOut:
+def _shown(row: Run, user: str, result: RunResult | None, waits: list[WaitingOn], total: dict[str, Any]) -> RunOut:
     waits = waits or [WaitingOn.model_validate(entry) for entry in row.waiting_on or []]
     return RunOut(
         id=row.id,
@@ -116,6 +137,8 @@ def _shown(row: Run, user: str, result: RunResult | None, waits: list[WaitingOn]
         result=answer_of(result),
         error=result.error if result else None,
         usage=Usage.model_validate(row.usage),
+        total_usage=Usage.model_validate(total),
+        parent_run_id=row.parent_run_id,
         cancel_requested_at=row.cancel_requested_at,
         created_at=row.created_at,
         started_at=row.started_at,

@@ -13,7 +13,7 @@ from app.database.connection import Database
 from app.database.stores.settling import Unsettled
 from app.database.unit import Unit
 from app.models.errors import Unavailable
-from app.services import awaited, chains, notifications, schedules, slack_answers
+from app.services import awaited, chains, notifications, research_progress, schedules, slack_answers
 
 log = structlog.get_logger(__name__)
 
@@ -97,6 +97,7 @@ async def _follow_up(unit: Unit, one: Unsettled, *, given_up: bool) -> None:
     result = (await unit.runs.results([run.id])).get(run.id)
     if run.trigger == "sub_run":
         await awaited.child_ended(unit, run, result)  # never given up: the run that began it waits
+        await research_progress.after_part(unit, run)
     if given_up:
         return
     if run.trigger == "slack":

@@ -48,6 +48,7 @@ def _saved(row: Task) -> dict[str, Any]:
     return {
         **{name: getattr(row, name) for name in (*names, *more)},
         "task_type": row.pattern,
+        "options": row.options.get("research", {}),
         "trigger_config": row.trigger,
         "depends_on": after,
     }

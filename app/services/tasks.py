@@ -18,7 +18,7 @@ from app.services.intake import Order
 from app.services.orders import Desk
 from app.services.task_views import STANDING
 
-_NULLABLE = frozenset({"title", "limits", "model", "depends_on"})
+_NULLABLE = frozenset({"title", "limits", "model", "depends_on", "options"})
 
 
 async def create(
@@ -33,6 +33,7 @@ async def create(
     agent = await desk.agent(unit, pattern, wanted.agent)
     values = _stored(wanted.model_dump(exclude={"task_type", "agent", "user_id", *standing.FIELDS}), wanted, desk)
     desk.check_rules(wanted.notification_config, agent)
+    _check_options(wanted, pattern)
     desk.check_model(wanted.model or agent.model, Limits.model_validate(values["limits"]))
     task_id = task_id or new_id()
     existing = await earlier(unit, once, task_id)
@@ -59,7 +60,14 @@ def _stored(values: dict[str, Any], wanted: TaskCreate | TaskPatch, desk: Desk) 
         stored["targets"] = desk.targets(wanted.targets, default="allow")
     if "limits" in stored:
         stored["limits"] = wanted.limits.model_dump(mode="json", exclude_none=True) if wanted.limits else {}
+    if "options" in stored:
+        stored["options"] = {"research": wanted.options.model_dump(mode="json")} if wanted.options else {}
     return stored
+
+
+def _check_options(wanted: TaskCreate | TaskPatch, pattern: Pattern) -> None:
+    if wanted.options is not None and pattern.name != "research":
+        raise InvalidInput("body.options: only tasks of the type research take options.", code="options_not_taken")
 
 
 async def _begin(unit: Unit, principal: Principal, task: Task, *, desk: Desk, trigger: str) -> Run:
@@ -102,6 +110,7 @@ def _order(desk: Desk, task: Task, pattern: Pattern, agent: AgentDefinition, con
         prompt=task.prompt,
         limits=limits.model_dump(mode="json", exclude_none=True),
         task_id=task.id,
+        more={"options": task.options["research"]} if "research" in task.options else {},
     )
 
 
@@ -131,6 +140,7 @@ async def change(unit: Unit, principal: Principal, task_id: UUID, wanted: TaskPa
     model = values.get("model", row.model)
     agent = await desk.agent(unit, desk.pattern(row.pattern, background=True), row.agent)
     desk.check_rules(wanted.notification_config, agent)
+    _check_options(wanted, desk.pattern(row.pattern, background=True))
     desk.check_model(model or agent.model, Limits.model_validate(values.get("limits", row.limits)))
     return _seen(principal, await unit.tasks.change(row.id, values))
 

@@ -40,10 +40,11 @@ def get(name: str) -> Article | None:
 
 
 def find(query: str, *, most: int) -> list[Article]:
-    """Up to `most` articles that share words with the query, best first."""
+    """Up to `most` articles that share words with the query, best first; none that is far behind the best."""
     wanted = stems(query)
     scored = [(_score(wanted, article), article) for article in articles()]
-    scored = [pair for pair in scored if pair[0] > 0]
+    enough = max((score for score, _ in scored), default=0.0) / 3
+    scored = [pair for pair in scored if pair[0] > 0 and pair[0] >= enough]
     return [article for _, article in sorted(scored, key=lambda pair: (-pair[0], pair[1].name))[:most]]
 
 

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.database.models import run_results, runs
 from app.database.rows import columns_of
-from app.database.usage import usage_in, used
+from app.database.usage import usage_below, usage_in, used
 from app.models.run import TERMINAL, TRANSITIONS, Run, RunResult, RunStatus
 
 COLUMNS = columns_of(runs, Run)
@@ -160,6 +160,20 @@ class RunStore:
         )
         return [Run(*row) for row in await self._connection.execute(statement)]
 
+    async def usage_below(self, run_ids: list[UUID], *, with_own: bool = True) -> dict[UUID, dict[str, Any]]:
+        """What each run used together with all runs below it (those it began, and those that they began).
+
+        Without its own usage where that is not wanted; then runs that began none are left out.
+        """
+        return await usage_below(self._connection, self._workspace_id, runs.c.id, run_ids, with_own=with_own)
+
+    async def seconds_of(self, run_ids: list[UUID]) -> dict[UUID, float]:
+        """How long each run has executed, in seconds."""
+        statement = select(runs.c.id, runs.c.usage["seconds"].as_float()).where(
+            runs.c.workspace_id == self._workspace_id, runs.c.id.in_(run_ids)
+        )
+        return {row[0]: row[1] or 0.0 for row in await self._connection.execute(statement)}
+
     async def conversations_begun_by(self, conversation_id: UUID) -> list[UUID]:
         """Conversations of the runs that runs of this conversation began."""
         parent = runs.alias()
@@ -198,6 +212,7 @@ class RunStore:
         conversation_id: UUID | None = None,
         task_id: UUID | None = None,
         user_id: UUID | None = None,
+        parent_run_id: UUID | None = None,
     ) -> list[Run]:
         """Up to `limit` runs, the newest first, older than `after`."""
         statement = select(*COLUMNS).where(runs.c.workspace_id == self._workspace_id)
@@ -206,6 +221,7 @@ class RunStore:
             runs.c.conversation_id: conversation_id,
             runs.c.task_id: task_id,
             runs.c.user_id: user_id,
+            runs.c.parent_run_id: parent_run_id,
         }
         for column, value in wanted.items():
             if value is not None:

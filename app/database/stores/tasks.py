@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.database.models import runs, tasks
 from app.database.rows import columns_of
-from app.database.usage import usage_by
+from app.database.usage import usage_below
 from app.models.task import Task
 
 COLUMNS = columns_of(tasks, Task)
@@ -99,8 +99,8 @@ class TaskStore:
         return [Task(*row) for row in await self._connection.execute(statement)]
 
     async def usage(self, task_ids: list[UUID]) -> dict[UUID, dict[str, Any]]:
-        """What the runs of each task used."""
-        return await usage_by(self._connection, self._workspace_id, runs.c.task_id, task_ids)
+        """What the runs of each task used, with all runs that those began."""
+        return await usage_below(self._connection, self._workspace_id, runs.c.task_id, task_ids)
 
     async def last_runs(self, run_ids: list[UUID]) -> dict[UUID, str]:
         """The status of each run."""
