@@ -65,10 +65,9 @@ def usage_of(usage: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def tool_call(event: dict[str, Any], arguments: str) -> Chunk:
+def tool_call(call_id: str, name: str, arguments: Any) -> Chunk:
     """A call that the client carries out."""
-    function = {"name": event["tool"], "arguments": arguments}
-    return {"id": event["tool_call_id"], "type": "function", "function": function}
+    return {"id": call_id, "type": "function", "function": {"name": name, "arguments": _json(arguments)}}
 
 
 @dataclass
@@ -142,7 +141,7 @@ class CompletionWriter:
     def _on_tool_call(self, event: dict[str, Any]) -> list[Chunk]:
         if not event.get("client"):
             return []
-        call = tool_call(event, _json(event["arguments"]))
+        call = tool_call(event["tool_call_id"], event["tool"], event["arguments"])
         self._calls.append(call)
         return [self.chunk({"tool_calls": [{"index": len(self._calls) - 1, **call}]})]
 

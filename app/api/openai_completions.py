@@ -10,15 +10,16 @@ from app.api.completion_chunks import (
     CompletionWriter,
     approval_text,
     completion,
+    tool_call,
 )
 from app.api.deps import OnceDep, RuntimeDep, WriteConversations
 from app.api.examples_openai import COMPLETION, COMPLETION_STREAM
 from app.api.openai_errors import openai_answers
-from app.api.openai_input import history_of, no_tools
+from app.api.openai_input import check_instructions, functions_of, history_of
 from app.api.openai_models import agent_named
 from app.api.protocol_stream import DONE, protocol_stream
 from app.api.route import StrictRoute
-from app.models.errors import Conflict, RunBroke, TookTooLong
+from app.models.errors import Conflict, InvalidInput, RunBroke, TookTooLong
 from app.models.openai import CompletionIn
 from app.models.run import Run
 from app.runtime import Runtime
@@ -42,13 +43,18 @@ async def create_completion(
 
     Functions of the client end the answer with `tool_calls`; send their results with the next request.
     """
-    no_tools(body.tools)
+    agent = await agent_named(runtime, principal, body.model)
+    history = history_of(body.messages)
+    check_instructions(history, agent)
+    if body.response_format is not None and body.response_format.type != "text":
+        raise InvalidInput("Only text is supported.", extra={"param": "response_format"})
     wanted = Completion(
-        agent=await agent_named(runtime, principal, body.model),
-        brought=history_import.read(history_of(body.messages)),
+        agent=agent.name,
+        brought=history_import.read(history),
         stream=bool(body.stream),
         days=runtime.settings.retention.completion_days,
         user_id=body.user,
+        tools=functions_of(body.tools, agent),
         more={"metadata": body.metadata} if body.metadata else {},
     )
     run, replayed = await chat_completions.begin(runtime.works.chat, principal, wanted, once)
@@ -64,6 +70,7 @@ def _streamed(runtime: Runtime, run: Run, body: CompletionIn, headers: dict[str,
 
     async def closing() -> list[dict[str, Any]]:
         turn = await chat.look(here, run)
+        await chat_completions.functions_asked(here, turn)
         wants_usage = body.stream_options is not None and body.stream_options.include_usage
         return [writer.usage(turn.run.usage)] if wants_usage and not writer.failed else []
 
@@ -72,9 +79,13 @@ def _streamed(runtime: Runtime, run: Run, body: CompletionIn, headers: dict[str,
 
 
 async def _whole(runtime: Runtime, run: Run, headers: dict[str, str]) -> Response:
-    turn = await chat.answer(runtime.works.chat, run)
-    _check(turn)
-    document = completion(CompletionHead.of(run), turn.run, turn.result, [])
+    here = runtime.works.chat
+    turn = await chat.answer(here, run)
+    asked = await chat_completions.functions_asked(here, turn)
+    if not asked:
+        _check(turn)
+    calls = [tool_call(call.tool_call_id, call.tool, call.arguments) for call in asked]
+    document = completion(CompletionHead.of(run), turn.run, turn.result, calls)
     return Response(pydantic_core.to_json(document), media_type="application/json", headers=headers)
 
 

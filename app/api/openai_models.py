@@ -5,6 +5,7 @@ from typing import Any, Literal
 from fastapi import APIRouter, Path
 from pydantic import Field
 
+from app.agents.definition import AgentDefinition
 from app.api.deps import DeskDep, ReadRuns, RuntimeDep, UnitDep
 from app.api.examples_openai import MODEL
 from app.api.openai_errors import openai_answers
@@ -37,11 +38,11 @@ class ModelList(Outbound):
     data: list[ModelOut]
 
 
-async def agent_named(runtime: Runtime, principal: Principal, model: str) -> str:
+async def agent_named(runtime: Runtime, principal: Principal, model: str) -> AgentDefinition:
     """The agent that a model stands for. Raises NotFound."""
     try:
         name = model.removeprefix(PREFIX)
-        return (await look_up(runtime.database, runtime.registry, principal.workspace_id, name)).name
+        return await look_up(runtime.database, runtime.registry, principal.workspace_id, name)
     except NotFound as error:
         extra: dict[str, Any] = {"param": "model"}
         raise NotFound(
@@ -62,4 +63,4 @@ async def list_models(unit: UnitDep, desk: DeskDep, _principal: ReadRuns) -> Mod
 @router.get("/v1/models/{model}", responses=openai_answers(200, MODEL, 404))
 async def get_model(runtime: RuntimeDep, principal: ReadRuns, model: str = Path(examples=["assistant"])) -> ModelOut:
     """Get one agent as a model."""
-    return _shown(await agent_named(runtime, principal, model))
+    return _shown((await agent_named(runtime, principal, model)).name)

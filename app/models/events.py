@@ -49,6 +49,7 @@ class RunWaiting(EventEnvelope):
     type: Literal["run.waiting"]
     approval_ids: list[UUID] = []
     waiting_on: list[WaitingOn] = []
+    usage: Usage | None = None
 
 
 class RunRetrying(EventEnvelope):

@@ -20,7 +20,7 @@ from pydantic_ai.messages import (
 from pydantic_ai.usage import RunUsage
 
 from app.agents.text import clean
-from app.database.stores.entries import ConversationLog
+from app.database.stores.entries import ConversationLog, record_of
 from app.database.unit import Unit
 from app.models.conversation import Conversation
 from app.models.errors import InvalidInput
@@ -120,10 +120,13 @@ def _refuse(name: str) -> None:
 
 
 async def put(unit: Unit, conversation: Conversation, messages: Sequence[ModelMessage]) -> None:
-    """Append messages to the log of a conversation that has none yet, in this unit."""
+    """Append messages to the log of a conversation in which no run is active. It is locked, or new in this unit."""
     log = ConversationLog(unit.connection, unit.workspace_id)
-    record = ConversationRecord(
-        conversation_id=str(conversation.id), head_id=None, scope=str(conversation.workspace_id)
-    )
     ids = [new_id() for _ in messages]
-    await log.append(record, messages, ids, usage=RunUsage(), deferred=None, stored=False)
+    if conversation.revision is None:
+        name, scope = str(conversation.id), str(conversation.workspace_id)
+        record = ConversationRecord(conversation_id=name, head_id=None, scope=scope)
+        await log.append(record, messages, ids, usage=RunUsage(), deferred=None, stored=False)
+    else:
+        record = record_of(conversation.workspace_id, str(conversation.id), conversation)
+        await log.append(record, messages, ids, usage=record.usage, deferred=None)

@@ -19,6 +19,7 @@ from app.services.event_log import append_events
 from app.services.steering import hand_on
 
 IDLE = ("queued", "waiting")
+HANDED_OVER = "handed_over"
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +210,7 @@ async def hand_over(unit: Unit, run_id: UUID) -> Run:
     run = await _locked(unit, run_id)
     if run.status != "waiting":
         return run
-    return await _end(unit, run, "handed_over", "The caller carries out the calls and goes on by itself.")
+    return await _end(unit, run, HANDED_OVER, "The caller carries out the calls and goes on by itself.")
 
 
 async def resume(unit: Unit, run_id: UUID) -> Run | None:

@@ -213,11 +213,12 @@ async def _ask(unit: Unit, run: Run, ending: Ending) -> list[Told]:
         waiting.insert(0, WaitingOn(type="approval", approval_ids=ids, until=asked[0].expires_at))
     shown_waiting = [one.model_dump(mode="json", exclude_none=True) for one in waiting]
     await unit.runs.wait_for(run.id, shown_waiting)
+    waits = {"approval_ids": ids, "waiting_on": shown_waiting}
     shown = ("kind", "tool", "tool_call_id", "arguments", "expires_at")
     requested = [
         ("approval.requested", {"approval_id": one.id, **{name: getattr(one, name) for name in shown}}) for one in asked
     ]
-    return [*requested, *called, ("run.waiting", {"approval_ids": ids, "waiting_on": shown_waiting})]
+    return [*requested, *called, ("run.waiting", {**waits, "usage": public_usage(run.usage)})]
 
 
 def seq_of(batch: EventBatch | None) -> dict[str, int]:

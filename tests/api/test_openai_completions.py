@@ -7,6 +7,7 @@ import openai
 import pytest
 from openai.types.chat import ChatCompletionMessageParam
 from support.serving import serving
+from support.strangers import stranger
 
 from app.config import Settings
 from app.main import create_app
@@ -130,3 +131,30 @@ async def test_one_key_one_run(client: openai.AsyncOpenAI) -> None:
     again = await client.chat.completions.create(model="assistant", messages=HELLO, extra_headers=headers)
     assert again.id == first.id
     assert again.choices == first.choices
+
+
+async def test_a_response_is_unknown_to_a_stranger(settings: Settings) -> None:
+    app = create_app(settings)
+    async with serving(app) as port, httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as plain:
+        made = (await plain.post("/v1/responses", json={"model": "assistant", "input": "Hello"})).json()
+        own, other = f"/v1/responses/{made['id']}", f"/v1/responses/resp_{'0' * 32}"
+        async with await stranger(app) as them:
+            for method, path, absent in (("GET", own, other), ("POST", f"{own}/cancel", f"{other}/cancel")):
+                answer = await them.request(method, path)
+                assert (answer.status_code, answer.json()) == (404, (await them.request(method, absent)).json())
+            for more in ({"previous_response_id": made["id"]}, {"conversation": made["conversation"]["id"]}):
+                body = {"model": "assistant", "input": "Hello", **more}
+                assert (await them.post("/v1/responses", json=body)).status_code == 404
+        for bad in ("resp_x", f"{made['id']}_2", f"{made['id']}_0", "x", str(made["conversation"]["id"])):
+            assert (await plain.get(f"/v1/responses/{bad}")).status_code == 404
+        for body in (
+            {"instructions": "Shout."},
+            {"previous_response_id": made["id"], "conversation": "x"},
+            {"background": True, "store": False},
+            {"input": [{"type": "image", "x": 1}]},
+            {"input": []},
+            {"include": ["reasoning.encrypted_content"]},
+            {"text": {"format": {"type": "json_object"}}},
+        ):
+            answer = await plain.post("/v1/responses", json={"model": "assistant", "input": "Hello", **body})
+            assert (answer.status_code, answer.json()["error"]["type"]) == (400, "invalid_request_error"), body
