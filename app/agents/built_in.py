@@ -19,6 +19,16 @@ BUILT_IN: tuple[AgentDefinition, ...] = (
         overrides=USUAL_OVERRIDES,
     ),
     AgentDefinition(
+        name="sidekick",
+        description="Helps inside an application: knows its state, changes it by agreement, uses its tools.",
+        instructions=(
+            "You are a helpful companion. Look at what is in front of the person before you ask. Calculate instead of "
+            "estimating, look at the clock instead of guessing, and say plainly when you do not know something."
+        ),
+        tools=_ALL_TOOLS,
+        overrides=USUAL_OVERRIDES,
+    ),
+    AgentDefinition(
         name="delegate",
         description="Carries out tasks in the background and hands in the result.",
         instructions=(

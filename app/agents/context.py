@@ -1,6 +1,6 @@
 """What a tool may know and reach while it runs: the dependencies of an agent's run."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -8,6 +8,7 @@ from uuid import UUID
 
 from app.integrations.http import OutboundResponse
 from app.integrations.search import Hit
+from app.models.context import ContextChanges
 
 if TYPE_CHECKING:
     from app.agents.mail import MailBox
@@ -49,6 +50,40 @@ class TaskPlanner(Protocol):
     async def create(self, proposal: TaskProposal, key: str) -> Mapping[str, Any]:
         """Make the task and describe it; the same key gives the task that was made with it."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class StateNow:
+    """The state that an application shares with its agent, and what becomes of changes that the agent wants."""
+
+    data: Mapping[str, Any]
+    version: int
+    changes: ContextChanges
+
+
+class AppState(Protocol):
+    """The application's state, behind the tools `read_context` and `update_context`."""
+
+    async def read(self) -> StateNow:
+        """The state as it is just now."""
+        ...
+
+    async def check(self, operations: Sequence[Mapping[str, Any]], version: int | None) -> None:
+        """Raise InvalidInput or Conflict for a change that could not be made."""
+        ...
+
+    async def change(self, call: str, operations: Sequence[Mapping[str, Any]], wish: "Wish") -> Mapping[str, Any]:
+        """Propose or make the change, once for each tool call. Raises InvalidInput, Conflict."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What goes with a change of the state: why, for which version (None: any), and whether a person has agreed."""
+
+    why: str
+    version: int | None = None
+    agreed: bool = False
 
 
 class NoteStore(Protocol):
@@ -166,6 +201,7 @@ class AgentContext:
     grants: Grants = Grants()
     mail: "MailBox | None" = None
     planner: TaskPlanner | None = None
+    app_state: AppState | None = None
     sources: SourceDesk | None = None
     said: list[str] = field(default_factory=list[str])
 

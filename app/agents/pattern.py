@@ -11,6 +11,7 @@ class Pattern:
 
     `instructions` are added to the agent's own. `limits` hold where neither agent nor order say otherwise, and
     `max_attempts` counts first try and retries. `on_busy` is what happens while another run holds the conversation.
+    `shares_state` gives the agent the conversation's context to read and to change.
     """
 
     name: str
@@ -21,3 +22,4 @@ class Pattern:
     limits: Limits
     max_attempts: int
     on_busy: OnBusy
+    shares_state: bool = False

@@ -11,9 +11,11 @@ from typing import Literal
 
 from app.agents.context import AgentContext, Policy
 from app.integrations.addresses import Place, parse
+from app.models.client_tool import ClientApproval
+from app.models.context import ContextChanges
 from app.models.errors import InvalidInput
 
-Effect = Literal["read", "draft", "send", "label", "fetch", "post", "remember", "propose"]
+Effect = Literal["read", "draft", "send", "label", "fetch", "post", "remember", "propose", "suggest", "state", "client"]
 Presence = Literal["present", "begun", "unattended"]
 """A person takes part; a person began it and went away; nobody did, as with a schedule or a webhook."""
 
@@ -121,6 +123,15 @@ TABLE: tuple[Row, ...] = (
         "is there to be asked."),
     Row("propose", "ask", "A task acts by itself later: a person creates it.", _HERE),
     Row("propose", "deny", "Nobody is there to be asked, and tasks do not make tasks."),
+    Row("suggest", "allow", "The application itself decides whether to make the change."),
+    Row("state", "allow", "The application lets its agent change its state.", (), _CLEAN, ("granted",)),
+    Row("state", "ask", "A person agrees to changes of the application's state.", _ASKABLE),
+    Row("state", "deny", "Nobody is there to be asked."),
+    Row("client", "ask", "The application wants a person to agree to this call.", _ASKABLE, (), ("ask",)),
+    Row("client", "allow", "The application carries this out at any time.", (), (), ("granted",)),
+    Row("client", "allow", "Nothing in the run came from other people.", (), _CLEAN, ("unknown",)),
+    Row("client", "ask", "The run has read text of other people.", _ASKABLE),
+    Row("client", "deny", "Nobody is there to be asked."),
 )  # fmt: skip
 """The first line that fits decides. Where none does, the call is denied."""
 
@@ -180,6 +191,19 @@ def of_note(context: AgentContext, tool: str) -> Verdict:
 def of_proposal(context: AgentContext) -> Verdict:
     """Whether a task may be proposed."""
     return decide(_now(context, "propose_task", "propose"))
+
+
+def of_context(context: AgentContext, changes: ContextChanges) -> Verdict:
+    """Whether the application's state may be changed, where its conversation says this of changes."""
+    if changes == "propose":
+        return decide(_now(context, "update_context", "suggest"))
+    return decide(_now(context, "update_context", "state", "granted" if changes == "apply" else "ask"))
+
+
+def of_client_tool(context: AgentContext, tool: str, said: ClientApproval | None) -> Verdict:
+    """Whether the application may be asked to carry out one of its tools, of which it says this."""
+    standing: Standing = "unknown" if said is None else "granted" if said == "allow" else "ask"
+    return decide(_now(context, tool, "client", standing))
 
 
 def written_by_person(context: AgentContext, url: str) -> bool:

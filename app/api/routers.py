@@ -23,6 +23,7 @@ from app.api import (
     schedules,
     slack,
     tasks,
+    tool_results,
     usage,
     webhooks,
 )
@@ -36,6 +37,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     schedules.router,
     runs.router,
     files.router,
+    tool_results.router,
     approvals.router,
     approval_links.router,
     connections.router,

@@ -10,6 +10,7 @@ MOST_TOOLS = 32
 MOST_RESULTS = 32
 ToolName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_-]{0,63}$")]
 CallId = Annotated[str, StringConstraints(min_length=1, max_length=255)]
+ClientApproval = Literal["allow", "ask"]
 
 
 def _no_arguments() -> dict[str, Any]:
@@ -20,8 +21,8 @@ class ClientToolIn(Inbound):
     """A tool that the client carries out.
 
     `parameters` is the JSON Schema of its arguments, an object. A call that is not answered within `timeout_seconds`
-    fails. `approval` says whether a person is asked before the client is; `untrusted` that what it answers holds
-    text of other people.
+    fails. `approval` says whether a person is asked before the client is; without it, one is when the run has read text
+    of other people. `untrusted` says that what the client answers holds such text.
     """
 
     name: ToolName = Field(examples=["open_page"])
@@ -30,7 +31,7 @@ class ClientToolIn(Inbound):
     )
     parameters: JsonObject = Field(default_factory=_no_arguments)
     timeout_seconds: Annotated[int, Field(ge=1, le=86_400)] = 300
-    approval: Literal["allow", "ask"] = "allow"
+    approval: ClientApproval | None = Field(default=None, examples=[None])
     untrusted: bool = False
 
 

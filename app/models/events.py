@@ -199,10 +199,21 @@ class PlanUpdated(EventEnvelope):
 
 
 class ContextPatched(EventEnvelope):
-    """The conversation's context data changed (RFC 6902 operations)."""
+    """The agent wants to change the conversation's context, or has changed it (`applied`), by a JSON Patch (RFC 6902).
+
+    A proposal is for the client: it makes the change to its own state and sends it to
+    `PATCH /conversations/{id}/context`, with `base_version` as its version, or does nothing. `version` is the one that
+    an applied change has made. `taint` says whose text had entered the run.
+    """
 
     type: Literal["context.patch"]
-    operations: list[dict[str, Any]]
+    tool_call_id: str
+    patch: list[dict[str, Any]]
+    base_version: int
+    applied: bool
+    version: int | None = None
+    why: str
+    taint: list[str] = []
 
 
 class DeliveryUpdated(EventEnvelope):

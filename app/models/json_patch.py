@@ -78,15 +78,18 @@ def size_of(document: Any) -> int:
     return len(pydantic_core.to_json(document))
 
 
-def check_bounds(document: Any, *, most: int) -> None:
-    """Raise InvalidInput for a document that is nested too deeply or longer than `most` bytes as JSON text."""
+def check_bounds(document: Any, *, most: int, what: str = "context") -> None:
+    """Raise InvalidInput for a document that is nested too deeply or longer than `most` bytes as JSON text.
+
+    `what` names it in the error.
+    """
     level: list[Any] = [document]
     for _ in range(MOST_DEEP):
         level = [inner for one in level for inner in _inside(one)]
         if not level:
             break
     else:
-        raise InvalidInput(f"The context nests deeper than {MOST_DEEP} levels.", code="too_deep")
+        raise InvalidInput(f"The {what} nests deeper than {MOST_DEEP} levels.", code="too_deep")
     if size_of(document) > most:
         raise InvalidInput(
             f"The context would be longer than {most} bytes as JSON text.",

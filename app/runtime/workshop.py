@@ -40,6 +40,7 @@ def with_workshop(runtime: Runtime, google: "GoogleOptions | None" = None) -> Ru
             runtime.guard,
             mail=mailboxes.of if mailboxes else None,
             planner=_planners(runtime, registry, models).of,
+            context_bytes=settings.server.max_context_bytes,
             search=_search(settings),
         ),
         hub=runtime.hub,

@@ -185,7 +185,7 @@ class Attempt:
     async def make_sure(self) -> None:
         """Look whether the run is still ours if its lease may have run out, as after a frost. Raises LeaseLost."""
         if not self._leased():
-            await self._persist(self.held)
+            await self.persist(self.held)
 
     # What is written
 
@@ -213,7 +213,7 @@ class Attempt:
             )
             return True
 
-        return await self._persist(write)
+        return await self.persist(write)
 
     async def record_call(
         self, step: int, part: ToolCallPart, spec: ToolSpec, arguments: dict[str, Any], status: str, result: Any
@@ -238,7 +238,7 @@ class Attempt:
                 fence=run.fence,
             )
 
-        await self._persist(write)
+        await self.persist(write)
 
     async def finish_call(self, call: ToolCall, status: str, result: Any) -> None:
         """Settle a call that an earlier attempt had started."""
@@ -247,7 +247,7 @@ class Attempt:
             run = await self.held(unit)
             await unit.journal.finish(run.id, call.step, call.tool_call_id, status=status, result=result)
 
-        await self._persist(write)
+        await self.persist(write)
 
     async def checkpoint(self, response: ModelResponse) -> None:
         """Store the history up to a response that calls tools, so that no later attempt asks the model again."""
@@ -268,7 +268,7 @@ class Attempt:
         await uninterrupted(self._store(write))
 
     async def _store(self, write: Callable[[Unit], Awaitable[tuple[Run, ConversationRecord]]]) -> None:
-        self.run, self.record = await self._persist(write, done=self._checkpointed)
+        self.run, self.record = await self.persist(write, done=self._checkpointed)
         self._stored, self._has_record = len(self.messages), True
 
     async def save_events(self) -> None:
@@ -284,7 +284,7 @@ class Attempt:
             await self.store(unit, batch)
             return run
 
-        self.run = await uninterrupted(self._persist(write))
+        self.run = await uninterrupted(self.persist(write))
 
     async def end(self, ending: Ending) -> Run:
         """Write how the attempt leaves its run: log, result, usage, events and state in one commit."""
@@ -292,7 +292,7 @@ class Attempt:
         async def write(unit: Unit) -> Run:
             return await leave(self, unit, ending)
 
-        self.run = await self._persist(write, done=self._left)
+        self.run = await self.persist(write, done=self._left)
         return self.run
 
     def progress(self) -> dict[str, Any]:
@@ -331,7 +331,7 @@ class Attempt:
             await self.held(unit)
             return await change(unit)
 
-        return await self._persist(under_the_fence)
+        return await self.persist(under_the_fence)
 
     # Events go with the commits that are made anyway
 
@@ -358,7 +358,7 @@ class Attempt:
 
     # Outages
 
-    async def _persist(
+    async def persist(
         self, write: Callable[[Unit], Awaitable[T]], *, done: Callable[[Unit], Awaitable[T | None]] | None = None
     ) -> T:
         """Run one short unit; while the database is away, hold on and try again.

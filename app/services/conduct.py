@@ -35,6 +35,7 @@ from app.services.history import prompts_of, step_of
 from app.services.journal import Journal
 from app.services.notes import Notes
 from app.services.research import Research, is_research
+from app.services.sidekick import state_of
 from app.services.sources import desk_of
 from app.services.workshop import Workshop
 
@@ -182,6 +183,7 @@ class Conduct:
             mail=self._workshop.mail(run) if self._workshop.mail else None,
             planner=self._workshop.planner(run) if self._workshop.planner else None,
             sources=desk_of(self._workshop.database, self._workshop.search, run),
+            app_state=state_of(self._workshop, self._attempt),
         )
 
     def _decisions(self) -> DeferredToolResults | None:

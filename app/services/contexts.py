@@ -30,7 +30,7 @@ def check(data: Mapping[str, Any], schema: Mapping[str, Any] | None, *, most: in
 def check_schema_of(schema: Mapping[str, Any] | None, *, most: int) -> None:
     """Refuse a context schema that cannot be used, or is longer than a context may be."""
     if schema is not None:
-        check_bounds(schema, most=most)
+        check_bounds(schema, most=most, what="schema")
         check_schema(schema, at="context_schema")
 
 

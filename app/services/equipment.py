@@ -1,20 +1,25 @@
 """What a run gets beyond its agent: one function of each room, one line each."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from pydantic_ai import RunContext
 from pydantic_ai.capabilities import AbstractCapability
-from pydantic_ai.toolsets import AbstractToolset
+from pydantic_ai.toolsets import AbstractToolset, FunctionToolset
 
 from app.agents.citing import Citing
 from app.agents.context import AgentContext
 from app.agents.registry import AgentDefinition
 from app.agents.research import Brief
 from app.agents.tool import ToolSpec
+from app.services import sidekick
 from app.services.attempt import Attempt
 from app.services.interjections import Interjections
 from app.services.workshop import Workshop
+
+Instruction = str | Callable[[RunContext[AgentContext]], Awaitable[str]]
+"""Words for the model; a function is asked before each of its requests."""
 
 
 @dataclass(slots=True)
@@ -24,7 +29,7 @@ class Equipment:
     capabilities: list[AbstractCapability[AgentContext]] = field(default_factory=list[AbstractCapability[AgentContext]])
     toolsets: list[AbstractToolset[AgentContext]] = field(default_factory=list[AbstractToolset[AgentContext]])
     specs: list[ToolSpec] = field(default_factory=list[ToolSpec])
-    instructions: list[str] = field(default_factory=list[str])
+    instructions: list[Instruction] = field(default_factory=list[Instruction])
 
     def add(
         self,
@@ -32,13 +37,19 @@ class Equipment:
         capabilities: Sequence[AbstractCapability[Any]] = (),
         toolsets: Sequence[AbstractToolset[Any]] = (),
         specs: Sequence[ToolSpec] = (),
-        instructions: Sequence[str] = (),
+        instructions: Sequence[Instruction] = (),
     ) -> None:
         """Put further pieces in."""
         self.capabilities += capabilities
         self.toolsets += toolsets
         self.specs += specs
         self.instructions += instructions
+
+    def add_tools(self, specs: Sequence[ToolSpec]) -> None:
+        """Put in further tools, which the journal knows then."""
+        if specs:
+            tools = FunctionToolset[AgentContext]([spec.tool for spec in specs], max_retries=2)
+            self.add(toolsets=[tools], specs=specs)
 
 
 async def equip(shared: Workshop, attempt: Attempt, definition: AgentDefinition) -> Equipment:
@@ -47,4 +58,6 @@ async def equip(shared: Workshop, attempt: Attempt, definition: AgentDefinition)
     extra.add(capabilities=[Interjections(attempt)])
     if Brief.of(attempt.run.input) is not None:
         extra.add(capabilities=[Citing()])
+    extra.add(instructions=sidekick.words(shared, attempt))
+    extra.add_tools(sidekick.client_tools(attempt))
     return extra

@@ -42,6 +42,7 @@ class History:
     context_data: dict[str, Any]
     targets: list[dict[str, Any]]
     grants: dict[str, Any]
+    client_tools: list[dict[str, Any]]
 
 
 def read(opened: OpenConversation) -> History:
@@ -49,19 +50,21 @@ def read(opened: OpenConversation) -> History:
     row = opened.row
     if row.revision is None:
         record = ConversationRecord(conversation_id=str(row.id), head_id=None, scope=str(row.workspace_id))
-        return History(record, [], False, row.context_data, row.targets, row.grants)
+        return History(record, [], False, row.context_data, row.targets, row.grants, row.client_tools)
     messages = _as_sent(read_messages(opened.messages, opened.formats)) if opened.messages is not None else []
     record = record_of(row.workspace_id, str(row.id), row)
-    return History(record, messages, True, row.context_data, row.targets, row.grants)
+    return History(record, messages, True, row.context_data, row.targets, row.grants, row.client_tools)
 
 
 async def load(unit: Unit, run: Run) -> History:
-    """The conversation's record, messages, context, targets and grants, in one statement."""
+    """The conversation's record, messages, context, targets, grants and client tools, in one statement."""
     log = ConversationLog(unit.connection, unit.workspace_id, run_id=run.id)
     conversation = await log.load(str(run.conversation_id))
     if conversation is None or log.record is None:
-        return History(empty_record(run), [], False, log.context_data, log.targets, log.grants)
-    return History(log.record, _as_sent(conversation.messages), True, log.context_data, log.targets, log.grants)
+        return History(empty_record(run), [], False, log.context_data, log.targets, log.grants, log.client_tools)
+    return History(
+        log.record, _as_sent(conversation.messages), True, log.context_data, log.targets, log.grants, log.client_tools
+    )
 
 
 def _as_sent(messages: list[ModelMessage]) -> list[ModelMessage]:

@@ -17,9 +17,6 @@ from app.models.run import Limits
 from app.models.target import TargetIn, TargetPolicy
 from app.services.definitions import find
 
-ANSWERING = ("result", "final_result")
-"""Names that the agent library gives to tools which carry an agent's answer."""
-
 
 @dataclass(frozen=True, slots=True)
 class Desk:
@@ -42,8 +39,8 @@ class Desk:
     mcp: frozenset[str] = frozenset()
 
     def tool_names(self) -> list[str]:
-        """Names that tools have already, those that agents answer through among them."""
-        return [*ANSWERING, *(tool.name for tool in self.registry.tools())]
+        """Names that tools have already."""
+        return [tool.name for tool in self.registry.tools()]
 
     def pattern(self, name: str, *, background: bool) -> Pattern:
         """The pattern of that name, if it runs that way. Raises InvalidInput."""

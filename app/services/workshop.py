@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Workshop:
-    """What every attempt of a process shares."""
+    """What every attempt of a process shares. `context_bytes` is the most that a conversation's context may have."""
 
     database: Database
     registry: AgentRegistry
@@ -26,3 +26,4 @@ class Workshop:
     mail: Callable[[Run], "MailBox"] | None = None
     planner: Callable[[Run], TaskPlanner] | None = None
     search: WebSearch | None = None
+    context_bytes: int = 65_536

@@ -19,6 +19,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "/conversations/{conversation_id}/messages": {"message": "Hello"},
     "/conversations/{conversation_id}/continue": {"message": "Hello"},
     "/conversations/{conversation_id}/context": {"merge": {}},
+    "/runs/{run_id}/tool-results": {"results": [{"tool_call_id": "call", "content": 1}]},
     "/tasks/{task_id}": {"title": "Mine"},
     "/tasks/{task_id}/backfill": {"from": "2026-11-01T00:00:00Z", "to": "2026-11-02T00:00:00Z"},
     "/approvals/{approval_id}/decision": {"decision": "approve"},

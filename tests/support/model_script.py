@@ -80,6 +80,11 @@ def read_dialogue(messages: list[dict[str, Any]]) -> Dialogue:
     return Dialogue("", spoken)
 
 
+def system_of(messages: list[dict[str, Any]]) -> str:
+    """What the model was told to be, in the form of OpenAI's messages."""
+    return "".join(_text(one.get("content")) or "" for one in messages if one.get("role") in ("system", "developer"))
+
+
 def plan(dialogue: Dialogue, *, chunks: int = 4) -> Plan:
     """The step that this request is at; without a script, an echo of the prompt."""
     marker = read_marker(dialogue.prompt)

@@ -29,7 +29,7 @@ from dataclasses import replace
 from typing import Any
 
 from support.loopback import Loopback, in_thread, process, serve_and_announce
-from support.model_script import Plan, plan, read_dialogue
+from support.model_script import Plan, plan, read_dialogue, system_of
 from support.model_wire import Protocol, body, error_body, frames
 from support.request_log import Entry, RequestLog, read_body, send_bytes, send_json
 
@@ -114,6 +114,7 @@ class ModelServer:
             model=request.get("model", ""),
             messages=len(messages),
             tools=[call.name for call in now.calls],
+            system=system_of(messages)[-400:],
         )
         due = self.log.fault_due(now.marker, now.step, now.times)
         if not due:

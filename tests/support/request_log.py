@@ -14,7 +14,7 @@ class Entry:
     """One request. `started`, `first_byte` and `finished` are monotonic seconds, `started_at` is Unix time.
 
     `phase` goes from started over streaming and holding to finished; `outcome` is finished, aborted (the client
-    left), cut (we broke off) or the status of a scripted error.
+    left), cut (we broke off) or the status of a scripted error. `system` is the end of the model's instructions.
     """
 
     n: int
@@ -26,6 +26,7 @@ class Entry:
     messages: int = 0
     body: str = ""
     tools: list[str] = field(default_factory=list)
+    system: str = ""
     phase: str = "started"
     chunks: int = 0
     started: float = field(default_factory=time.monotonic)

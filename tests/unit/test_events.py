@@ -33,7 +33,13 @@ PAYLOADS: dict[str, dict[str, Any]] = {
     "approval.expired": {"approval_id": ID},
     "usage.updated": {"usage": {"input_tokens": 3}},
     "plan.updated": {"steps": [{"title": "x"}]},
-    "context.patch": {"operations": [{"op": "add", "path": "/a", "value": 1}]},
+    "context.patch": {
+        "tool_call_id": "call",
+        "patch": [{"op": "add", "path": "/a", "value": 1}],
+        "base_version": 3,
+        "applied": False,
+        "why": "It was asked for.",
+    },
     "delivery.updated": {"delivery_id": ID, "channel": "email", "status": "sent"},
 }
 

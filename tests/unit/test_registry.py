@@ -31,7 +31,7 @@ def test_unknown_names_are_told() -> None:
     with pytest.raises(NotFound) as missing:
         registry.get("nobody")
     assert missing.value.code == "agent_not_found"
-    with pytest.raises(InvalidInput, match="chatbot, delegation"):
+    with pytest.raises(InvalidInput, match="chatbot, sidekick, delegation"):
         registry.pattern("osmosis")
     assert registry.tool("nothing") is None
     found = registry.tool("calculator")

@@ -1,10 +1,11 @@
 """The ways to run an agent, one file each."""
 
 from app.agents.pattern import Pattern
-from app.agents.patterns import chatbot, delegation, research, scheduled, triggered
+from app.agents.patterns import chatbot, delegation, research, scheduled, sidekick, triggered
 
 PATTERNS: tuple[Pattern, ...] = (
     chatbot.PATTERN,
+    sidekick.PATTERN,
     delegation.PATTERN,
     scheduled.PATTERN,
     triggered.PATTERN,

@@ -2,6 +2,7 @@
 
 from app.agents.tool import ToolSpec
 from app.agents.tools import (
+    app_context,
     calculator,
     clock,
     http_post,
@@ -32,6 +33,7 @@ TOOLS: tuple[ToolSpec, ...] = (
     mail_send.TOOL,
     mail_label.TOOL,
     propose_task.TOOL,
+    *app_context.TOOLS,
     search_web.TOOL,
     search_corpus.TOOL,
     read_source.TOOL,

@@ -48,7 +48,7 @@ _LOAD = text(
     _LINE.format(head=_HEAD_OF)
     + """
 SELECT c.head_id, c.revision, c.usage, c.deferred, c.branches, c.forked_from, c.forked_at, c.updated_at,
-       c.context_data, c.targets, c.grants, h.ids, h.parents, h.formats, h.messages
+       c.context_data, c.targets, c.grants, c.client_tools, h.ids, h.parents, h.formats, h.messages
   FROM conversations c
  CROSS JOIN (SELECT array_agg(id ORDER BY depth DESC) AS ids, array_agg(parent_id ORDER BY depth DESC) AS parents,
                     array_agg(format ORDER BY depth DESC) AS formats,
@@ -198,6 +198,7 @@ class ConversationLog(ConversationStore):
         self.context_data: dict[str, Any] = {}
         self.targets: list[dict[str, Any]] = []
         self.grants: dict[str, Any] = {}
+        self.client_tools: list[dict[str, Any]] = []
 
     async def _read(
         self, conversation_id: str, *, limit: int | None = None, scope: str | None = None
@@ -211,6 +212,7 @@ class ConversationLog(ConversationStore):
         if row is None:
             return None
         self.context_data, self.targets, self.grants = row.context_data, row.targets, row.grants
+        self.client_tools = row.client_tools
         if row.revision is None:
             return None
         self.record = record_of(self._workspace_id, conversation_id, row)
