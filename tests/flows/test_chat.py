@@ -89,8 +89,8 @@ async def test_a_person_talks_decides_and_stops(url: str, far_end: Loopback, tmp
             terminal.expect("As you wish.")
             terminal.expect("you> ")
 
-            terminal.type(say({"text": "one two three four", "hold_s": 30, "hold_after": 1}) + "\n")
-            terminal.expect("one")
+            terminal.type(say({"text": "\u00fcben, \u00fcben, \u00fcben", "hold_s": 30, "hold_after": 1}) + "\n")
+            terminal.expect("\u00fc")  # its echo has it in ASCII
             terminal.type("\x03")
             terminal.expect("The run was cancelled.")
             terminal.expect("you> ")
@@ -103,6 +103,7 @@ async def test_a_person_talks_decides_and_stops(url: str, far_end: Loopback, tmp
             terminal.expect("Ctrl-D or /quit leaves")
             terminal.type("/history\n")
             terminal.expect("agent> It is 42.")
+            terminal.expect("agent> You said: first")
             terminal.expect("you> ")
             terminal.type("\x04")
             terminal.expect(f"--conversation {there}")
