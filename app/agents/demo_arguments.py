@@ -12,6 +12,10 @@ _ARITHMETIC = re.compile(r"[\d.(][\d\s.+\-*/%^()×÷]*[+\-*/%^×÷][\d\s.+\-*/%^
 _QUOTED = re.compile(r"[\"“”']([^\"“”']{1,500})[\"“”']")
 _FACT = re.compile(r"\b(?:that|:)\s+(.{3,300}?)[.!]?\s*$", re.IGNORECASE | re.DOTALL)
 _SUBJECT = re.compile(r"^(?:my|the|our|his|her)?\s*(.{1,80}?)\s+(?:is|are|was|has|have|likes?|wants?)\b", re.IGNORECASE)
+_HANDED_ON = re.compile(
+    r"\b(?:ask|tell|let|have|get)\s+(?:the\s+|agent\s+)*[\w-]+(?:\s+agent)?\s*(?::|,?\s+to\b)\s*(.{3,4000}?)\s*$",
+    re.IGNORECASE | re.DOTALL,
+)
 _OBJECT = re.compile(r"\{.*\}", re.DOTALL)
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 
@@ -94,6 +98,11 @@ def _about(prompt: str) -> str | None:
     return match.group(1).strip() if match else _quoted(prompt)
 
 
+def _task(prompt: str) -> str | None:
+    match = _HANDED_ON.search(prompt)
+    return f"{match.group(1)[0].upper()}{match.group(1)[1:]}" if match else None
+
+
 def _object(prompt: str) -> dict[str, Any] | None:
     match = _OBJECT.search(prompt)
     if match is not None:
@@ -123,6 +132,7 @@ _BY_NAME: dict[str, Callable[[str], Any]] = {
     "text": _fact,
     "key": _key,
     "query": _about,
+    "task": _task,
     "start": _nothing,
 }
 _TELLING = {"url": 1.0, "expression": 1.0, "timezone": 0.5, "query": 0.5}

@@ -20,6 +20,9 @@ with you your answer person later same named conversations
 _STOP = frozenset(_COMMON.split())
 _ENOUGH = 3.0
 _MOST_CALLS = 3
+_DELEGATE = "delegate"
+"""Whoever asks for another agent wants that one to do the work."""
+
 _TIME = re.compile(
     r"\b(?:which|what)\s+(?:day|date|time|weekday|month|year)\s+(?:is|do\s+we\s+have)\b"
     r"|\bwhat(?:'s|\s+is)\s+(?:the\s+)?(?:current\s+|local\s+|exact\s+)?(?:day|date|time|weekday)\b"
@@ -48,6 +51,9 @@ def _calls(prompt: str, tools: Sequence[ToolDefinition]) -> list[ToolCallPart]:
         score = _overlap(prompt, tool) + _ENOUGH * found.telling
         if score >= _ENOUGH:
             scored.append((score, ToolCallPart(tool.name, found.values)))
+    handed_on = [call for _, call in scored if call.tool_name == _DELEGATE]
+    if handed_on:
+        return handed_on
     scored.sort(key=lambda pair: -pair[0])
     return [call for _, call in scored[:_MOST_CALLS]]
 

@@ -1,10 +1,15 @@
 """The demo model: labelled, never guessing, able to use tools and to stream."""
 
+import json
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 from pydantic_ai import RunContext
-from pydantic_ai.messages import PartDeltaEvent, TextPartDelta
+from pydantic_ai.messages import ModelRequest, PartDeltaEvent, TextPartDelta, UserPromptPart
+from pydantic_ai.models import ModelRequestParameters
+from pydantic_ai.models.function import AgentInfo
+from pydantic_ai.tools import ToolDefinition
 from support.agent_context import MemoryNotes, agent_context
 from support.receiver import receiver
 
@@ -98,3 +103,83 @@ async def test_streams_word_by_word() -> None:
     assert len(words) > 5
     assert result.output.endswith("".join(words))
     assert "42" in result.output
+
+
+STATE = {
+    "invoice": {"number": "2026-17", "total": 120, "paid": False, "customer": {"name": "Lovelace Ltd", "city": "Bath"}},
+    "view": {"theme": "light", "city": "Rome"},
+}
+
+
+def move(prompt: str, tools: Sequence[ToolDefinition], instructions: str = "") -> Any:
+    """What the demo model does next: text, or the calls that it makes."""
+    info = AgentInfo(
+        function_tools=list(tools),
+        allow_text_output=True,
+        output_tools=[],
+        model_settings=None,
+        model_request_parameters=ModelRequestParameters(),
+        instructions=instructions,
+    )
+    model = demo_model(0)
+    assert model.function is not None
+    response: Any = model.function([ModelRequest([UserPromptPart(prompt)])], info)
+    if response.parts[0].part_kind == "text":
+        return response.parts[0].content
+    return [(part.tool_name, part.args) for part in response.parts]
+
+
+def beside(prompt: str, *tools: ToolDefinition) -> Any:
+    state = f'<application_state version="4">\n{json.dumps(STATE)}\n</application_state>'
+    return move(prompt, [ToolDefinition(name="update_context"), *tools], f"Help.\n\n{state}")
+
+
+@pytest.mark.parametrize(
+    ("prompt", "value"),
+    [
+        ("What is the invoice total?", "invoice total is 120."),
+        ("What's the total?", "invoice total is 120."),
+        ("Is it late? Which theme is it?", 'view theme is "light".'),
+        ("What is the customer's city?", 'invoice customer city is "Bath".'),
+    ],
+)
+def test_tells_what_stands_in_the_application(prompt: str, value: str) -> None:
+    assert beside(prompt) == f"Demo model: in the application, {value}"
+
+
+@pytest.mark.parametrize(
+    ("prompt", "operation"),
+    [
+        ("Set the theme to dark.", {"op": "replace", "path": "/view/theme", "value": "dark"}),
+        ("Please change the invoice total to 99.5", {"op": "replace", "path": "/invoice/total", "value": 99.5}),
+        ("Mark the invoice paid as true", {"op": "replace", "path": "/invoice/paid", "value": True}),
+    ],
+)
+def test_proposes_the_change_that_was_asked_for(prompt: str, operation: dict[str, Any]) -> None:
+    ((tool, arguments),) = beside(prompt)
+    assert tool == "update_context"
+    assert arguments["patch"] == [operation]
+    assert arguments["version"] == 4
+
+
+@pytest.mark.parametrize("prompt", ["What is the city?", "Set the colour to red.", "What is the invoice worth?", "Hi"])
+def test_leaves_alone_what_is_not_clearly_in_the_application(prompt: str) -> None:
+    assert "cannot answer" in beside(prompt)
+
+
+def test_calls_a_tool_of_the_client() -> None:
+    schema = {"type": "object", "properties": {"page": {"type": "string"}}, "required": ["page"]}
+    tool = ToolDefinition(
+        name="open_page", description="Open a page of the application.", parameters_json_schema=schema
+    )
+    assert beside('Open the page "invoices".', tool) == [("open_page", {"page": "invoices"})]
+
+
+def test_hands_work_on() -> None:
+    properties = {"agent": {"type": "string", "enum": ["bookkeeper", "clerk"]}, "task": {"type": "string"}}
+    schema = {"type": "object", "properties": properties, "required": ["agent", "task"]}
+    delegate = ToolDefinition(name="delegate", description="Hand work on.", parameters_json_schema=schema)
+    calculator = next(spec.tool.tool_def for spec in REGISTRY.tools() if spec.name == "calculator")
+    said = move("Ask the bookkeeper to calculate 6 * 7.", [calculator, delegate])
+    assert said == [("delegate", {"agent": "bookkeeper", "task": "Calculate 6 * 7."})]
+    assert "cannot answer" in move("Ask the gardener to water the flowers.", [calculator, delegate])
