@@ -12,7 +12,7 @@ from app.integrations.platform_client import ENDS, Event, PlatformClient
 Reaction = Callable[[Event], Awaitable[None]]
 Show = Callable[[str, str], None]
 
-_LONGEST = 700
+_LONGEST = 1000
 _LONGEST_RESULT = 160
 
 
@@ -97,8 +97,9 @@ class Stage:
 
     def _tell_event(self, event: Event, seen: Seen) -> None:
         if event["type"] == "tool.call":
-            seen.calls[event["tool_call_id"]] = f"{event['tool']} {compact(event['arguments'])}"
-        elif event["type"] == "tool.result":
+            named = f"{event['tool']} {compact(event['arguments'])}"
+            seen.calls[event["tool_call_id"]] = "" if event.get("child_run_id") else named
+        elif event["type"] == "tool.result" and seen.calls.get(event["tool_call_id"]) != "":
             call = seen.calls.pop(event["tool_call_id"], event["tool"])
             gave = " ".join(str(event.get("summary") or event["status"]).split())
             self.tell("tool", f"{call} → {gave if len(gave) <= _LONGEST_RESULT else f'{gave[:_LONGEST_RESULT]} …'}")

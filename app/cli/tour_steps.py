@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import uuid4
 
-from app.cli.tour_stage import Stage, StepFailed
-from app.integrations.platform_client import Refused
+from app.cli.tour_stage import Stage, StepFailed, compact
+from app.integrations.platform_client import Event, Refused
 from app.integrations.standard_webhooks import secret_bytes, signed_headers
 
 _DUE_SECONDS = 20
@@ -32,15 +32,78 @@ async def chatbot(stage: Stage) -> None:
         stage.tell("stream", f"{seen.pieces} pieces, the first after {seen.first_seconds * 1000:.0f} ms")
 
 
+async def sidekick(stage: Stage) -> None:
+    """Share an application's state, take a change that is proposed, and answer a call of the application's own tool."""
+    state = {"invoice": {"number": "2026-17", "total": 120, "status": "draft"}, "page": "start"}
+    conversation = await stage.conversation("sidekick", context_data=state, client_tools=[_OPEN_PAGE])
+    stage.tell("app", compact(state))
+    stage.tell("agent", (await stage.turn(conversation, "What is the invoice total?")).text)
+
+    async def take(event: Event) -> None:
+        stage.tell("proposed", f"{compact(event['patch'])}  ({event['why']})")
+        change = {"patch": event["patch"], "version": event["base_version"]}
+        now = await stage.client.call("PATCH", f"/conversations/{conversation}/context", change)
+        stage.tell("app", f"takes it: version {now['version']}, {compact(now['context_data'])}")
+
+    await stage.turn(conversation, "Set the invoice status to sent.", {"context.patch": take})
+
+    async def open_page(event: Event) -> None:
+        if event.get("client"):
+            stage.tell("app", f"is asked for {event['tool']} {compact(event['arguments'])}, and answers")
+            result = {"tool_call_id": event["tool_call_id"], "content": {"shown": event["arguments"].get("page")}}
+            await stage.client.call("POST", f"/runs/{event['run_id']}/tool-results", {"results": [result]})
+
+    seen = await stage.turn(conversation, 'Open the page "invoices".', {"tool.call": open_page})
+    stage.tell("agent", seen.text)
+
+
+_OPEN_PAGE = {
+    "name": "open_page",
+    "description": "Open a page of the application.",
+    "parameters": {
+        "type": "object",
+        "properties": {"page": {"type": "string", "description": "start, invoices or customers"}},
+        "required": ["page"],
+    },
+}
+
+
 async def delegation(stage: Stage) -> None:
-    """Hand a task over, watch it from elsewhere, and have a second one follow it."""
-    order = {"task_type": "delegation", "title": "Tour: a dozen", "prompt": "Calculate 12 * 12."}
+    """Define an agent that has to ask, hand it a task, and decide."""
+    agent = await _asking_agent(stage)
+    order = {"task_type": "delegation", "title": "Tour: a dozen", "prompt": "Calculate 12 * 12.", "agent": agent}
     task = await stage.make("/tasks", order, name="task")
-    stage.tell("task", f"{order['prompt']}  (accepted at once: {task['status']})")
-    seen = await stage.follow(task["last_run_id"])
+    stage.tell("task", f"{task['prompt']}  (accepted at once: {task['status']})")
+
+    async def decide(event: Event) -> None:
+        approval = await stage.client.call("GET", f"/approvals/{event['approval_id']}")
+        stage.tell("asked", f"{approval['tool']} {compact(approval['arguments'])}: {approval['reason']}")
+        await stage.client.call("POST", f"/approvals/{approval['id']}/decision", {"decision": "approve"})
+        stage.tell("approval", "approved")
+
+    seen = await stage.follow(task["last_run_id"], {"approval.requested": decide})
     stage.tell("result", seen.text)
     usage = seen.end["usage"]
     stage.tell("used", f"{usage['requests']} requests, {usage['total_tokens']} tokens")
+
+
+async def _asking_agent(stage: Stage) -> str:
+    name = "tour-clerk"
+    wanted = {
+        "name": name,
+        "description": "Made by the tour: calculates, and asks before it does.",
+        "instructions": "Calculate what you are asked for with the calculator, and hand in the result.",
+        "tools": ["calculator"],
+        "policies": {"calculator": "ask"},
+    }
+    try:
+        await stage.make("/agents", wanted, name="agent")
+    except Refused as error:
+        if error.code != "agent_name_taken":
+            raise
+        stage.made.append(("agent", f"/agents/{name}"))  # of a tour that was cut short
+    stage.tell("agent", f"{name}: its calculator has to ask a person first")
+    return name
 
 
 async def scheduled(stage: Stage) -> None:
@@ -69,12 +132,12 @@ async def scheduled(stage: Stage) -> None:
 
 
 async def _fired(stage: Stage, task_id: str) -> dict[str, Any]:
-    for _ in range(_DUE_SECONDS * 10):
+    for _ in range(_DUE_SECONDS * 4):
+        await asyncio.sleep(0.25)
         rows = (await stage.client.call("GET", f"/tasks/{task_id}/occurrences"))["data"]
         if rows and rows[0]["run_id"]:
             stage.tell("due", f"became a run {(rows[0]['late_seconds'] or 0) * 1000:.0f} ms after its time")
             return rows[0]
-        await asyncio.sleep(0.1)
     raise StepFailed(f"nothing came due within {_DUE_SECONDS} s; is a scheduler running?")
 
 
@@ -106,10 +169,34 @@ async def triggered(stage: Stage) -> None:
     stage.tell("result", seen.text)
 
 
+async def research(stage: Stage) -> None:
+    """Have a question researched in parts at once, and get a report whose sources were read."""
+    topic = "How do tides arise, what is solar power good for, and who needs lighthouses?"
+    options = {"breadth": 3, "sources": ["corpus"]}
+    order = {"task_type": "research", "title": "Tour: research", "prompt": topic, "options": options}
+    task = await stage.make("/tasks", order, name="task")
+    stage.tell("task", topic)
+    shown: list[str] = []
+
+    async def plan(event: Event) -> None:
+        said = f"{event['done']:.0%}  " + "; ".join(f"{step['title']} ({step['status']})" for step in event["steps"])
+        if said not in shown:
+            stage.tell("" if shown else "plan", said)
+            shown.append(said)
+
+    seen = await stage.follow(task["last_run_id"], {"plan.updated": plan})
+    stage.tell("result", seen.text)
+    sources = await stage.client.call("GET", f"/runs/{task['last_run_id']}/sources")
+    parts = (await stage.client.call("GET", f"/runs?parent_run_id={task['last_run_id']}"))["data"]
+    stage.tell("read", f"{len(sources)} sources by {len(parts)} researchers, each a run of its own")
+
+
 STEPS: tuple[Step, ...] = (
     Step("chatbot", "a live conversation, streamed", chatbot),
-    Step("delegation", "a task handed over", delegation),
+    Step("sidekick", "beside an application", sidekick),
+    Step("delegation", "a task handed over, with a decision to make", delegation),
     Step("scheduled", "by the clock", scheduled),
     Step("triggered", "by a signed webhook", triggered),
+    Step("research", "a report with sources", research),
 )
 """In the order in which they are shown."""
