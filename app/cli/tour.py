@@ -70,7 +70,8 @@ async def _tour(client: "PlatformClient", console: Console) -> dict[str, Any]:
     made: list[tuple[str, str]] = []
     removed: list[str] = []
     try:
-        for number, step in enumerate(STEPS, 1):
+        here = [step for step in STEPS if step.pattern in info["patterns"]]
+        for number, step in enumerate(here, 1):
             console.print(Text.assemble((f"{number}  {step.pattern}", "bold"), (f"  {step.title}", "dim")))
             stage = Stage(client, lambda label, text: _line(console, label, text), made=made)
             told.append(await _one(console, step, stage))

@@ -176,13 +176,16 @@ async def research(stage: Stage) -> None:
     order = {"task_type": "research", "title": "Tour: research", "prompt": topic, "options": options}
     task = await stage.make("/tasks", order, name="task")
     stage.tell("task", topic)
-    shown: list[str] = []
+    known: dict[str, str] = {}
 
     async def plan(event: Event) -> None:
-        said = f"{event['done']:.0%}  " + "; ".join(f"{step['title']} ({step['status']})" for step in event["steps"])
-        if said not in shown:
-            stage.tell("" if shown else "plan", said)
-            shown.append(said)
+        now = {step["title"]: step["status"] for step in event["steps"]}
+        if not known:
+            stage.tell("plan", "; ".join(now))
+        ended = [title for title, status in now.items() if status != "open" and known.get(title) != status]
+        if ended:
+            stage.tell("", f"{event['done']:.0%}  {', '.join(f'{now[title]}: {title}' for title in ended)}")
+        known.update(now)
 
     seen = await stage.follow(task["last_run_id"], {"plan.updated": plan})
     stage.tell("result", seen.text)
