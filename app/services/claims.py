@@ -1,19 +1,13 @@
 """Claiming: a process' pool of places, filled from the queue on a bell, on a freed place, and every second."""
 
-import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-import structlog
-
 from app.database.connection import Database
 from app.database.stores.queue import LaneRoom
-from app.models.errors import Unavailable
 from app.services.agent_executor import Executor
+from app.services.rounds import Rounds
 
-log = structlog.get_logger(__name__)
-
-TICK_SECONDS = 1.0
 BATCH = 16
 """How many runs one claim takes at most, so that processes share a burst."""
 SHARES: Mapping[str, float] = {"interactive": 1.0, "background": 0.9, "research": 0.5}
@@ -30,47 +24,22 @@ class PoolOptions:
     per_workspace: int = 0
 
 
-class ClaimPool:
+class ClaimPool(Rounds):
     """Keeps a process' places filled. `on_room` hears whether there is a free place, whenever that changes."""
 
+    subject = "claim"
+
     def __init__(self, database: Database, executor: Executor, options: PoolOptions) -> None:
+        super().__init__()
         self.on_room: Callable[[bool], None] | None = None
         self._database = database
         self._executor = executor
         self._options = options
-        self._bell = asyncio.Event()
         self._had_room = True
-        self._open = True
         executor.on_free = self.ring
 
-    def ring(self) -> None:
-        """There may be something to claim, or a place for it."""
-        self._bell.set()
-
-    def close(self) -> None:
-        """Claim nothing any more."""
-        self._open = False
-        self._bell.set()
-
-    async def run(self) -> None:
-        """Claim until closed. A database that is away is waited for."""
-        while self._open:
-            try:
-                async with asyncio.timeout(TICK_SECONDS):
-                    await self._bell.wait()
-            except TimeoutError:
-                pass
-            self._bell.clear()
-            try:
-                await self._fill()
-            except Unavailable as error:
-                log.warning("claim.database_away", reason=error.detail)
-                await asyncio.sleep(0.2)
-            except Exception:
-                log.exception("claim.failed")
-                await asyncio.sleep(1)
-
-    async def _fill(self) -> None:
+    async def look(self) -> None:
+        """Claim until there is nothing to claim or no place for it. Raises Unavailable."""
         while self._open and (free := self._options.size - self._executor.busy) > 0:
             asked = self._executor.clock()
             async with self._database.across() as unit:

@@ -19,10 +19,10 @@ from app.models.errors import Unavailable
 from app.models.ids import new_id
 from app.services import approval_links
 from app.services.rendering import DIGEST, compose
+from app.services.rounds import Rounds
 
 log = structlog.get_logger(__name__)
 
-TICK_SECONDS = 1.0
 SPARE_SECONDS = 30.0
 """How much longer a lease is than an attempt may take: a send that outlived its lease would be taken for one whose
 process died."""
@@ -45,30 +45,22 @@ class CourierOptions:
     base_url: str | None = None
 
 
-class Courier:
+class Courier(Rounds):
     """Delivers. Any number of processes may have one: a delivery is taken by one of them, under a lease."""
 
+    subject = "courier"
+
     def __init__(self, database: Database, means: Means, options: CourierOptions, spawn: Spawn) -> None:
+        super().__init__()
         self._database = database
         self._means = means
         self._channels = open_channels(means)
         self._options = options
         self._most_seconds = max(options.attempt_seconds, 2 * means.seconds)
         self._spawn = spawn
-        self._bell = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
         self._places: Counter[str] = Counter()
-        self._open = True
-
-    def ring(self) -> None:
-        """There may be something to deliver, or room for it."""
-        self._bell.set()
-
-    def close(self) -> None:
-        """Take nothing any more; what is on its way goes on."""
-        self._open = False
-        self._bell.set()
 
     async def aclose(self) -> None:
         """Close the connections that only deliveries use."""
@@ -82,24 +74,6 @@ class Courier:
                 await self._idle.wait()
         except TimeoutError:
             log.warning("courier.left_behind", deliveries=self._places.total())
-
-    async def run(self) -> None:
-        """Deliver until closed. A database that is away is waited for."""
-        while self._open:
-            try:
-                async with asyncio.timeout(TICK_SECONDS):
-                    await self._bell.wait()
-            except TimeoutError:
-                pass
-            self._bell.clear()
-            try:
-                await self.look()
-            except Unavailable as error:
-                log.warning("courier.database_away", reason=error.detail)
-                await asyncio.sleep(0.2)
-            except Exception:
-                log.exception("courier.failed")
-                await asyncio.sleep(1)
 
     async def look(self) -> int:
         """Take what is due, as far as there is room, and begin to send it; how many that are. Raises Unavailable."""

