@@ -39,9 +39,11 @@ def post(number: int) -> dict[str, Any]:
 
 
 async def conversation(url: str, far_end: Loopback) -> str:
+    parameters = {"type": "object", "properties": {"page": {"type": "string"}}}
+    tool = {"name": "open_page", "description": "Open a page.", "parameters": parameters}
     target = {"name": "crm", "url": f"{far_end.url}/chat", "approval": "ask"}
     async with httpx.AsyncClient(base_url=url) as client:
-        made = await client.post("/conversations", json={"pattern_type": "chatbot", "targets": [target]})
+        made = await client.post("/conversations", json={"targets": [target], "client_tools": [tool]})
     return made.json()["id"]
 
 
@@ -87,6 +89,15 @@ async def test_a_person_talks_decides_and_stops(url: str, far_end: Loopback, tmp
             terminal.expect("[l]ater: ")
             terminal.type("n\n")
             terminal.expect("As you wish.")
+            terminal.expect("you> ")
+
+            opening = {"tools": [{"name": "open_page", "args": {"page": "start"}}]}
+            terminal.type(say(opening, {"text": "It is open."}) + "\n")
+            terminal.expect("The application is asked for open_page:")
+            terminal.expect("(empty: later): ")
+            terminal.type('{"shown": "start"}\n')
+            terminal.expect("→ {'shown': 'start'}")
+            terminal.expect("It is open.")
             terminal.expect("you> ")
 
             terminal.type(say({"text": "\u00fcben, \u00fcben, \u00fcben", "hold_s": 30, "hold_after": 1}) + "\n")
