@@ -1,6 +1,7 @@
 """The agents that are there without anyone defining one."""
 
 from app.agents.definition import AgentDefinition
+from app.agents.document_agents import DOCUMENT_AGENTS
 from app.agents.research import Finding
 from app.agents.tools import TOOLS
 from app.models.agent import USUAL_OVERRIDES
@@ -69,5 +70,6 @@ BUILT_IN: tuple[AgentDefinition, ...] = (
         overrides=USUAL_OVERRIDES,
         output_schema=Finding.model_json_schema(),
     ),
+    *DOCUMENT_AGENTS,
 )
 """The agents that are there without anyone defining one."""

@@ -135,6 +135,17 @@ class SourceDesk(Protocol):
         ...
 
 
+class Shelf(Protocol):
+    """Where a run saves results as files."""
+
+    async def save(self, name: str, text: str, key: str) -> UUID:
+        """Keep a text as a file, and give its id; the same key gives the same file.
+
+        Raises Conflict when the user's quota is used up, InvalidInput, UnsupportedMediaType.
+        """
+        ...
+
+
 class Outbound(Protocol):
     """Requests to addresses that users or models chose; `OutboundGuard` is the one that is used."""
 
@@ -179,7 +190,8 @@ class AgentContext:
     live: what has entered the run's context from outside so far, by source. `prompt` is what people
     asked in this conversation in their own words, and `said` what they have said since this attempt began. `trigger`
     says what began the run, `present` whether a person is there to be asked. `mail` is the mailbox of the run's user;
-    None where the process has none to give. `sources` is there for the researchers of a piece of research.
+    None where the process has none to give. `sources` is there for the researchers of a piece of research. `shelf`
+    keeps what is saved as a file.
     """
 
     run_id: UUID
@@ -203,6 +215,7 @@ class AgentContext:
     planner: TaskPlanner | None = None
     app_state: AppState | None = None
     sources: SourceDesk | None = None
+    shelf: Shelf | None = None
     said: list[str] = field(default_factory=list[str])
 
     @property

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from pydantic_ai.messages import ModelMessage, ModelRequest, ToolCallPart, ToolReturnPart, UserPromptPart
+from pydantic_ai.messages import ModelMessage, ModelRequest, TextContent, ToolCallPart, ToolReturnPart, UserPromptPart
 from pydantic_ai.models.function import AgentInfo
 
 LABEL = "Demo model:"
@@ -41,3 +41,14 @@ def _text(part: UserPromptPart) -> str:
     if isinstance(part.content, str):
         return part.content
     return "\n".join(item for item in part.content if isinstance(item, str))
+
+
+def documents_of(messages: Sequence[ModelMessage]) -> list[str]:
+    """The texts of the documents that came with what was said last, as they stand in the prompt."""
+    for message in reversed(messages):
+        if isinstance(message, ModelRequest):
+            said = [part.content for part in message.parts if isinstance(part, UserPromptPart)]
+            if said:
+                pieces = () if isinstance(said[-1], str) else said[-1]
+                return [piece.content for piece in pieces if isinstance(piece, TextContent)]
+    return []

@@ -1,5 +1,6 @@
 """Agents by name: their definitions, versions, and how one is built for a run."""
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ from app.agents.context import AgentContext
 from app.agents.definition import RESERVED_NAMES, AgentDefinition
 from app.agents.pattern import Pattern
 from app.agents.patterns import PATTERNS
+from app.agents.schemas import check_schema
 from app.agents.text import clean
 from app.agents.tool import ToolSpec
 from app.agents.tools import TOOLS
@@ -155,14 +157,20 @@ class AgentRegistry:
         return self._toolsets[names]
 
     def _output(self, definition: AgentDefinition) -> Sequence[Any]:
-        if definition.version not in self._outputs:
+        return self.output_of(definition.output_schema)
+
+    def output_of(self, schema: Mapping[str, Any] | None) -> Sequence[Any]:
+        """The kinds of output of an agent that answers with such data, or in text. Raises InvalidInput."""
+        key = json.dumps(schema, sort_keys=True)
+        if key not in self._outputs:
             answer: Any = str
-            if definition.output_schema is not None:
+            if schema is not None:
+                check_schema(schema, "output_schema")
                 try:
-                    answer = StructuredDict(definition.output_schema, name="result")
+                    answer = StructuredDict(dict(schema), name="result")
                 except Exception as error:
-                    raise InvalidInput("The output schema is no usable JSON schema of an object.") from error
+                    raise InvalidInput("output_schema: the schema cannot be given to a model.") from error
             if len(self._outputs) >= _MOST_BUILT:
                 self._outputs.clear()
-            self._outputs[definition.version] = [answer, DeferredToolRequests]
-        return self._outputs[definition.version]
+            self._outputs[key] = [answer, DeferredToolRequests]
+        return self._outputs[key]

@@ -19,6 +19,7 @@ from app.models.run import TERMINAL, Usage
 from app.runtime import Runtime
 from app.services import chat, conversations, messages
 from app.services.events import follow
+from app.services.extras import Extras
 from app.services.idempotency import Once
 
 router = APIRouter(route_class=StrictRoute, tags=["conversations"])
@@ -40,9 +41,7 @@ async def send_message(
     A stream is asked for with `stream` or with `Accept: text/event-stream`. A client that leaves cancels nothing.
     """
     stream = body.stream or wants_stream(request)
-    return await _turn(
-        runtime, principal, conversation_id, chat.Say(body.message, stream, body.on_busy, body.context), once
-    )
+    return await _turn(runtime, principal, conversation_id, _wish(body, stream), once)
 
 
 @router.post("/conversations/{conversation_id}/continue", response_model=TurnOut, responses=_ANSWERS)
@@ -57,9 +56,12 @@ async def continue_conversation(
     """Go on with the thread, with a further message or from where the log stands."""
     wanted = body or ContinueIn()
     stream = wanted.stream or wants_stream(request)
-    return await _turn(
-        runtime, principal, conversation_id, chat.Say(wanted.message, stream, wanted.on_busy, wanted.context), once
-    )
+    return await _turn(runtime, principal, conversation_id, _wish(wanted, stream), once)
+
+
+def _wish(body: MessageCreate | ContinueIn, stream: bool) -> chat.Say:
+    more = Extras(body.files, body.output_schema)
+    return chat.Say(body.message, stream, body.on_busy, body.context, more)
 
 
 async def _turn(
@@ -91,6 +93,7 @@ def _shown(turn: chat.Turn, *, steered: bool = False) -> TurnOut:
         conversation_id=run.conversation_id,
         status=run.status,
         message=reply,
+        data=result.data if result is not None else None,
         usage=Usage.model_validate(run.usage),
         model=run.model,
         approvals=[approval_out(row) for row in turn.approvals],

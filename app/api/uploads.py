@@ -1,7 +1,6 @@
 """Uploads: a file as the whole body, or as the field `file` of a form, into a temporary place, never past the limit."""
 
 import contextlib
-import re
 from collections.abc import AsyncGenerator
 from tempfile import SpooledTemporaryFile
 from typing import Any, BinaryIO, cast
@@ -11,14 +10,11 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect
 
-from app.agents.text import visible
 from app.models.errors import BadRequest, InvalidInput, PayloadTooLarge, UnsupportedMediaType
-from app.services.files import Upload, measured
+from app.services.files import Upload, clean_name, measured
 
 _IN_MEMORY = 1024 * 1024
 _FORM_OVERHEAD = 64 * 1024
-_NAME = 255
-_CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
 
 
 @contextlib.asynccontextmanager
@@ -36,7 +32,7 @@ async def uploaded(request: Request, limit: int, name: str | None) -> AsyncGener
             content, given, kind = await _of_form(request, limit, open_files)
         else:
             content, given, kind = await _of_body(request, limit, open_files), None, declared
-        upload = measured(content, _clean_name(name or given or "file"), kind)
+        upload = measured(content, clean_name(name or given or "file"), kind)
         if upload.size > limit:
             raise _too_large(limit)
         yield upload
@@ -88,12 +84,6 @@ def _too_large(limit: int) -> PayloadTooLarge:
         headers={"Connection": "close"},
         extra={"max_bytes": limit},
     )
-
-
-def _clean_name(name: str) -> str:
-    """The last part of the name, without what nobody would see in it."""
-    last = re.split(r"[/\\]", name)[-1]
-    return _CONTROLS.sub("", visible(last)).strip()[:_NAME] or "file"
 
 
 def form_or_bytes(example: str) -> dict[str, Any]:

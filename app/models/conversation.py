@@ -11,6 +11,7 @@ from app.models.approval import ApprovalOut
 from app.models.awaited import ClientCallOut
 from app.models.client_tool import ClientToolIn, ClientTools
 from app.models.context import ContextChange, ContextChanges
+from app.models.file import FileIds
 from app.models.run import OnBusy, RunStatus, Usage
 from app.models.target import TargetIn, Targets
 from app.models.wire import AgentName, ExternalUserId, Inbound, JsonObject, Outbound, Prompt, Title
@@ -131,11 +132,14 @@ class MessageCreate(Inbound):
     """One turn. `stream` asks for server-sent events; `on_busy` says what to do while another run is active.
 
     `steer` hands the message to that run; what it does not read before it ends is the next run's prompt. `context`
-    changes the conversation's context in the commit that takes the message.
+    changes the conversation's context in the commit that takes the message. `files` are documents that go along. With
+    `output_schema`, a JSON Schema of an object, the answer is data that fits it.
     """
 
     message: Prompt = Field(examples=["What is the capital of France?"])
     context: ContextChange | None = Field(default=None, examples=[None])
+    files: FileIds = Field(default_factory=list[UUID], examples=[[]])
+    output_schema: JsonObject | None = Field(default=None, examples=[None])
     stream: bool = False
     on_busy: OnBusy = "reject"
 
@@ -145,6 +149,8 @@ class ContinueIn(Inbound):
 
     message: Prompt | None = Field(default=None, examples=["And of Italy?"])
     context: ContextChange | None = Field(default=None, examples=[None])
+    files: FileIds = Field(default_factory=list[UUID], examples=[[]])
+    output_schema: JsonObject | None = Field(default=None, examples=[None])
     stream: bool = False
     on_busy: OnBusy = "reject"
 
@@ -182,6 +188,8 @@ class ReplyOut(Outbound):
 class TurnOut(Outbound):
     """What a turn came to. `message` is null while `status` is `waiting`; `approvals` and `tool_calls` say for what.
 
+    `data` is the answer where an `output_schema` asks for data.
+
     `tool_calls` are calls of the client's own tools, to be answered at `POST /runs/{run_id}/tool-results`.
     `steered` says that the message was kept for the run that was active; `run_id` names that one.
     """
@@ -190,6 +198,7 @@ class TurnOut(Outbound):
     conversation_id: UUID
     status: RunStatus = Field(examples=["completed"])
     message: ReplyOut | None
+    data: Any = Field(default=None, examples=[None])
     usage: Usage
     model: str = Field(examples=["demo"])
     approvals: list[ApprovalOut]

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from pydantic import Field, StringConstraints
 
+from app.models.file import FileIds
 from app.models.grants import GrantsIn
 from app.models.notification import NotificationConfig
 from app.models.research import ResearchOptions
@@ -82,7 +83,8 @@ class DependsOn(Inbound):
 
 class TaskCreate(Inbound):
     """A new task. `targets` are the addresses that its agent may post to, `grants` what it may do
-    with nobody present. `options` say how a research is done.
+    with nobody present. `options` say how a research is done. `files` are documents that each run is given. With
+    `output_schema`, a JSON Schema of an object, its runs answer with data that fits it.
 
     A delegation or a research starts at once, or after the task that it `depends_on`. `scheduled` needs a `schedule`,
     or a `schedule_expression` in crontab form (UTC). `triggered` takes a `trigger_config`.
@@ -90,6 +92,8 @@ class TaskCreate(Inbound):
 
     task_type: Annotated[str, Field(max_length=50, examples=["delegation"])]
     prompt: Prompt = Field(examples=["Research the latest trends in AI and write a summary"])
+    files: FileIds = Field(default_factory=list[UUID], examples=[[]])
+    output_schema: JsonObject | None = Field(default=None, examples=[None])
     agent: AgentName | None = Field(default=None, examples=[None])
     title: Title | None = Field(default=None, examples=[None])
     context_data: JsonObject = Field(default_factory=dict[str, Any])
@@ -110,6 +114,8 @@ class TaskPatch(Inbound):
     """What can be changed of a task; fields that are left out stay. Runs that began keep what they began with."""
 
     prompt: Prompt | None = Field(default=None, examples=["Write a shorter summary"])
+    files: FileIds | None = Field(default=None, examples=[[]])
+    output_schema: JsonObject | None = Field(default=None, examples=[None])
     title: Title | None = Field(default=None, examples=["Trends"])
     context_data: JsonObject | None = None
     notification_config: NotificationConfig | None = None
@@ -137,6 +143,8 @@ class TaskOut(Outbound):
     agent: str
     title: str | None
     prompt: str
+    files: list[UUID]
+    output_schema: dict[str, Any] | None
     context_data: dict[str, Any]
     notification_config: dict[str, Any]
     targets: list[dict[str, Any]]

@@ -26,6 +26,7 @@ def with_workshop(runtime: Runtime, google: "GoogleOptions | None" = None) -> Ru
     from app.agents.registry import AgentRegistry
     from app.services.agent_executor import Executor, ExecutorOptions
     from app.services.claims import ClaimPool, PoolOptions
+    from app.services.file_room import MEGABYTE, FileRoom
     from app.services.mailbox import Mailboxes
     from app.services.workshop import Workshop as Shared
 
@@ -42,6 +43,7 @@ def with_workshop(runtime: Runtime, google: "GoogleOptions | None" = None) -> Ru
             planner=_planners(runtime, registry, models).of,
             context_bytes=settings.server.max_context_bytes,
             search=_search(settings),
+            files=FileRoom(runtime.database, settings.files.max_mb * MEGABYTE, settings.files.quota_mb * MEGABYTE),
         ),
         hub=runtime.hub,
         options=ExecutorOptions(runtime.process_id, settings.runs.lease_seconds, settings.runs.max_attempts),

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from pydantic_ai.conversation_store import ConversationRecord
-from pydantic_ai.messages import ModelMessage, ModelResponse, ToolCallPart
+from pydantic_ai.messages import ModelMessage, ModelResponse, TextContent, ToolCallPart, UserContent
 from pydantic_ai.tools import DeferredToolRequests
 from pydantic_ai.usage import RunUsage
 
@@ -64,6 +64,7 @@ class Attempt:
         self._has_record = False
         self._earlier_usage = RunUsage()
         self.awaited: list[AwaitedCall] = []
+        self.attached: Sequence[TextContent] = ()
         self.history: history.History | None = None
         self.record: ConversationRecord = history.empty_record(run)
         self.messages: list[ModelMessage] = []
@@ -113,9 +114,9 @@ class Attempt:
         return any(call.started_at > approval.created_at for call in calls)
 
     @property
-    def prompt(self) -> str | None:
-        """The input, as long as it does not stand in the log."""
-        return self.run.input.get("prompt") if self.run.checkpoints == 0 else None
+    def prompt(self) -> str | Sequence[UserContent] | None:
+        """The input with the documents that go along, as long as it does not stand in the log."""
+        return history.prompt_of(self.run, self.attached)
 
     @property
     def seconds(self) -> float:

@@ -24,6 +24,7 @@ from app.services.agent_executor import Executor
 from app.services.definitions import find
 from app.services.event_hub import EventHub
 from app.services.events import follow
+from app.services.extras import NOTHING, Extras, checked
 from app.services.idempotency import Once, earlier
 from app.services.intake import Claimant, Order, submit
 from app.services.steering import steer
@@ -50,13 +51,14 @@ class Chat:
 class Say:
     """One turn as the caller asks for it; `prompt` None goes on from where the log stands.
 
-    `context` is a change to the conversation's context that goes along.
+    `context` is a change to the conversation's context that goes along, `more` what else does.
     """
 
     prompt: str | None
     stream: bool = False
     on_busy: OnBusy = "reject"
     context: ContextChange | None = None
+    more: Extras = NOTHING
 
 
 class Said(NamedTuple):
@@ -103,6 +105,7 @@ async def say(chat: Chat, principal: Principal, conversation_id: UUID, wanted: S
             raise Conflict("The conversation is empty; send a message first.", code="nothing_to_continue")
         agent = await find(unit, chat.registry, conversation.agent)
         order = order_of(chat, principal, conversation, wanted, agent)
+        order = replace(order, more=await checked(unit, wanted.more, conversation.user_id))
         existing = await earlier(unit, once, order.id)
         if existing is not None:
             return await _said_before(unit, existing)

@@ -119,6 +119,7 @@ class Conduct:
             timeout=max(limits.seconds - attempt.seconds, 0.001) if limits.seconds is not None else None,
             cancellation_token=self._token,
             event_stream_handler=self._stream if run.streamed else None,
+            output_type=extra.output,
             instructions=extra.instructions or None,
             toolsets=extra.toolsets or None,
             capabilities=[Journal(attempt, specs), *extra.capabilities],
@@ -184,6 +185,7 @@ class Conduct:
             planner=self._workshop.planner(run) if self._workshop.planner else None,
             sources=desk_of(self._workshop.database, self._workshop.search, run),
             app_state=state_of(self._workshop, self._attempt),
+            shelf=self._workshop.files.shelf(run) if self._workshop.files else None,
         )
 
     def _decisions(self) -> DeferredToolResults | None:

@@ -147,6 +147,7 @@ async def _erase(unit: Unit, row: Conversation) -> None:
         child = await unit.conversations.lock(child_id)
         if child is not None:
             await _erase(unit, child)
+    await unit.files.erase_made_in(row.id)
     await ConversationLog(unit.connection, unit.workspace_id).erase(row.id)
 
 

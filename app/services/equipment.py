@@ -10,12 +10,17 @@ from pydantic_ai.toolsets import AbstractToolset, FunctionToolset
 
 from app.agents.citing import Citing
 from app.agents.context import AgentContext
+from app.agents.document_agents import unproven
+from app.agents.papers import Paper, reading
 from app.agents.registry import AgentDefinition
 from app.agents.research import Brief
+from app.agents.schemas import violations
 from app.agents.tool import ToolSpec
 from app.services import sidekick
 from app.services.attempt import Attempt
 from app.services.interjections import Interjections
+from app.services.output import OutputCheck
+from app.services.papers import hand_over
 from app.services.workshop import Workshop
 
 Instruction = str | Callable[[RunContext[AgentContext]], Awaitable[str]]
@@ -24,12 +29,16 @@ Instruction = str | Callable[[RunContext[AgentContext]], Awaitable[str]]
 
 @dataclass(slots=True)
 class Equipment:
-    """Additions to one attempt. `specs` are of tools in `toolsets` that the journal must know."""
+    """Additions to one attempt. `specs` are of tools in `toolsets` that the journal must know.
+
+    `output` stands for the agent's own kinds of output.
+    """
 
     capabilities: list[AbstractCapability[AgentContext]] = field(default_factory=list[AbstractCapability[AgentContext]])
     toolsets: list[AbstractToolset[AgentContext]] = field(default_factory=list[AbstractToolset[AgentContext]])
     specs: list[ToolSpec] = field(default_factory=list[ToolSpec])
     instructions: list[Instruction] = field(default_factory=list[Instruction])
+    output: Sequence[Any] | None = None
 
     def add(
         self,
@@ -60,4 +69,25 @@ async def equip(shared: Workshop, attempt: Attempt, definition: AgentDefinition)
         extra.add(capabilities=[Citing()])
     extra.add(instructions=sidekick.words(shared, attempt))
     extra.add_tools(sidekick.client_tools(attempt))
+    papers = await hand_over(shared, attempt)
+    if papers:
+        extra.add_tools([reading(papers)])
+    check_output(shared, attempt, definition, papers, extra)
     return extra
+
+
+def check_output(
+    shared: Workshop, attempt: Attempt, definition: AgentDefinition, papers: Sequence[Paper], extra: Equipment
+) -> None:
+    """Hold structured answers against the schema that holds: the run's own, else the agent's."""
+    own: dict[str, Any] | None = attempt.run.input.get("output_schema")
+    schema = own or definition.output_schema
+    if schema is None:
+        return
+    if own is not None:
+        extra.output = shared.registry.output_of(own)
+
+    def wrong(output: Any) -> list[str]:
+        return [*violations(schema, output), *(unproven(definition.name, papers, output) if own is None else [])]
+
+    extra.add(capabilities=[OutputCheck(attempt, wrong)])

@@ -1,11 +1,13 @@
 """Files: kept, listed, given out, deleted, and handed to runs."""
 
 import hashlib
+import re
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 from uuid import UUID
 
+from app.agents.text import visible
 from app.database.connection import Database
 from app.database.stores.files import PIECE
 from app.database.unit import Unit
@@ -18,6 +20,8 @@ from app.services.documents import sniff
 from app.services.idempotency import Once, earlier
 
 _HEAD = 64 * 1024
+_NAME = 255
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,12 @@ def measured(content: BinaryIO, name: str, declared: str) -> Upload:
         digest.update(piece)
         size += len(piece)
     return Upload(content, name, declared, size, digest.digest())
+
+
+def clean_name(name: str) -> str:
+    """The last part of the name, without what nobody would see in it."""
+    last = re.split(r"[/\\]", name)[-1]
+    return _CONTROLS.sub("", visible(last)).strip()[:_NAME] or "file"
 
 
 async def keep(
@@ -78,27 +88,37 @@ async def _check_quota(unit: Unit, user_id: UUID, size: int, quota: int) -> None
         )
 
 
-async def save_made(unit: Unit, run_id: UUID, user_id: UUID, wanted: tuple[UUID, str, bytes], *, quota: int) -> File:
-    """Keep what a run made, as `(id, name, content)`; the same id again gives the file that is there."""
-    file_id, name, data = wanted
-    known = await unit.files.get(file_id)
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A file that a run keeps for itself: a result (`artifact`), or something that it fetched (`input`)."""
+
+    id: UUID
+    name: str
+    data: bytes
+    role: str = "artifact"
+
+
+async def save_made(unit: Unit, run_id: UUID, user_id: UUID, made: Made, *, quota: int) -> File:
+    """Keep what a run made; the same id again gives the file that is there. Raises as `keep` does."""
+    known = await unit.files.get(made.id)
     if known is not None:
         return known
-    await _check_quota(unit, user_id, len(data), quota)
+    media_type = sniff(made.data[:_HEAD], made.name)
+    await _check_quota(unit, user_id, len(made.data), quota)
     row = await unit.files.add(
         {
-            "id": file_id,
+            "id": made.id,
             "user_id": user_id,
-            "name": name,
-            "media_type": sniff(data, name),
-            "size": len(data),
-            "sha256": hashlib.sha256(data).digest(),
+            "name": made.name,
+            "media_type": media_type,
+            "size": len(made.data),
+            "sha256": hashlib.sha256(made.data).digest(),
             "made_by_run_id": run_id,
         }
     )
-    for number, start in enumerate(range(0, len(data), PIECE)):
-        await unit.files.add_piece(file_id, number, data[start : start + PIECE])
-    await unit.files.attach(run_id, [file_id], "artifact")
+    for number, start in enumerate(range(0, len(made.data), PIECE)):
+        await unit.files.add_piece(made.id, number, made.data[start : start + PIECE])
+    await unit.files.attach(run_id, [made.id], made.role)
     return row
 
 

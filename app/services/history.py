@@ -11,8 +11,10 @@ from pydantic_ai.messages import (
     ModelMessage,
     ModelRequest,
     ModelResponse,
+    TextContent,
     ToolCallPart,
     ToolReturnPart,
+    UserContent,
     UserPromptPart,
     repair_messages,
 )
@@ -86,11 +88,20 @@ def step_of(messages: Sequence[ModelMessage], run_id: UUID) -> int:
     return sum(isinstance(one, ModelResponse) and (one.run_id or "").startswith(own) for one in messages)
 
 
+def prompt_of(run: Run, attached: Sequence[TextContent]) -> str | Sequence[UserContent] | None:
+    """What the run asks, with what goes along; None once that stands in the log."""
+    if run.checkpoints > 0:
+        return None
+    said: str | None = run.input.get("prompt")
+    return [*([said] if said else []), *attached] if attached else said
+
+
 def prompts_of(messages: Sequence[ModelMessage]) -> list[str]:
     """What was asked in the conversation, the oldest first."""
     requests = (message for message in messages if isinstance(message, ModelRequest))
     parts = (part.content for request in requests for part in request.parts if isinstance(part, UserPromptPart))
-    return [content for content in parts if isinstance(content, str)]
+    said = ([content] if isinstance(content, str) else content for content in parts)
+    return [piece for content in said for piece in content if isinstance(piece, str)]
 
 
 def _last_response(messages: Sequence[ModelMessage]) -> int:
@@ -113,7 +124,11 @@ def open_calls(messages: Sequence[ModelMessage]) -> list[ToolCallPart]:
 
 
 def close(
-    messages: Sequence[ModelMessage], journal: Iterable[ToolCall], prompt: str | None = None, *, step: int = 0
+    messages: Sequence[ModelMessage],
+    journal: Iterable[ToolCall],
+    prompt: str | Sequence[UserContent] | None = None,
+    *,
+    step: int = 0,
 ) -> list[ModelMessage]:
     """What to append so that the conversation can go on: a prompt not yet in the log, results for open calls.
 

@@ -68,6 +68,18 @@ def _birth(launch: Launch) -> Birth:
     return Birth(conversation, _run(launch, conversation_id), EventBatch.of([queued]))
 
 
+def more_of(task: Task) -> dict[str, Any]:
+    """What the input of the task's runs holds beside the prompt."""
+    more: dict[str, Any] = {}
+    if task.files:
+        more["files"] = [str(file_id) for file_id in task.files]
+    if task.output_schema is not None:
+        more["output_schema"] = task.output_schema
+    if "research" in task.options:
+        more["options"] = task.options["research"]
+    return more
+
+
 def _run(launch: Launch, conversation_id: UUID) -> dict[str, Any]:
     task, parent, pattern = launch.task, launch.parent, _PATTERNS[launch.task.pattern]
     return {
@@ -87,12 +99,8 @@ def _run(launch: Launch, conversation_id: UUID) -> dict[str, Any]:
         "parent_run_id": parent.id if parent else None,
         "root_run_id": (parent.root_run_id or parent.id) if parent else None,
         "trigger": launch.trigger,
-        "input": {**_options(task), "prompt": launch.prompt or task.prompt},
+        "input": {**more_of(task), "prompt": launch.prompt or task.prompt},
         "limits": task.limits,
         "taint": list(dict.fromkeys([*(parent.taint if parent else ()), *launch.taint])),
         "created_by": launch.created_by,
     }
-
-
-def _options(task: Task) -> dict[str, Any]:
-    return {"options": task.options["research"]} if "research" in task.options else {}

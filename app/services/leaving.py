@@ -6,7 +6,7 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from pydantic_ai.conversation_store import ConversationRecord
-from pydantic_ai.messages import ModelMessage, ModelResponse
+from pydantic_ai.messages import ModelMessage, ModelResponse, UserContent
 from pydantic_ai.tools import DeferredToolRequests
 from pydantic_ai.usage import RunUsage
 
@@ -43,7 +43,7 @@ class Leaver(Protocol):
         ...
 
     @property
-    def prompt(self) -> str | None:
+    def prompt(self) -> str | Sequence[UserContent] | None:
         """The input, as long as it does not stand in the log."""
         ...
 

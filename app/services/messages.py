@@ -115,4 +115,15 @@ def _result_part(part: Mapping[str, Any]) -> dict[str, Any] | None:
 def _prompt_parts(part: Mapping[str, Any]) -> Parts:
     content = part.get("content")
     pieces = cast("list[Any]", content) if isinstance(content, list) else [content]
-    return [{"type": "text", "text": piece} for piece in pieces if isinstance(piece, str)]
+    return [shown for piece in pieces if (shown := _prompt_piece(piece))]
+
+
+def _prompt_piece(piece: Any) -> dict[str, Any] | None:
+    """What was said, or of a document that went along which one it was."""
+    if isinstance(piece, str):
+        return {"type": "text", "text": piece}
+    about = cast("dict[str, Any]", piece).get("metadata") if isinstance(piece, dict) else None
+    if not isinstance(about, dict) or "file_id" not in about:
+        return None
+    named = cast("dict[str, Any]", about)
+    return {"type": "file", "file_id": named["file_id"] or None, "name": named.get("name")}

@@ -1,5 +1,6 @@
 """From what a client asks for to an order that can be submitted: pattern, agent, model and addresses settled."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,11 +71,16 @@ class Desk:
                 code="unpriced_model",
             )
 
-    def check_rules(self, config: NotificationConfig | None, agent: AgentDefinition) -> None:
-        """Refuse to wait for an answer that says whether it is worth telling from an agent that never says so."""
+    def check_rules(
+        self, config: NotificationConfig | None, agent: AgentDefinition, schema: Mapping[str, Any] | None = None
+    ) -> None:
+        """Refuse to wait for an answer that says whether it is worth telling from an agent that never says so.
+
+        `schema` stands for the agent's own, if there is one.
+        """
         if config is None or "worth_telling" not in (config.notify_on or ()):
             return
-        said = (agent.output_schema or {}).get("properties", {}).get("notify", {})
+        said = (schema or agent.output_schema or {}).get("properties", {}).get("notify", {})
         if said.get("type") != "boolean":
             raise InvalidInput(
                 f"notification_config.notify_on: the agent {agent.name} does not say whether something is worth "

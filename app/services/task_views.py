@@ -33,7 +33,19 @@ async def show(unit: Unit, rows: list[Task], base_url: str) -> list[TaskOut]:
 
 
 def _saved(row: Task) -> dict[str, Any]:
-    names = ("id", "agent", "title", "prompt", "context_data", "notification_config", "targets", "limits", "model")
+    names = (
+        "id",
+        "agent",
+        "title",
+        "prompt",
+        "files",
+        "output_schema",
+        "context_data",
+        "notification_config",
+        "targets",
+        "limits",
+        "model",
+    )
     more = (
         "grants",
         "runs_made",

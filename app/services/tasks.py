@@ -12,13 +12,15 @@ from app.models.identity import Principal
 from app.models.ids import new_id
 from app.models.run import Limits, Run
 from app.models.task import Task, TaskCreate, TaskPatch
-from app.services import definitions, intake, notifications, standing, users
+from app.services import definitions, extras, intake, notifications, standing, users
+from app.services.extras import Extras
 from app.services.idempotency import Once, earlier, settle
 from app.services.intake import Order
+from app.services.launch import more_of
 from app.services.orders import Desk
 from app.services.task_views import STANDING
 
-_NULLABLE = frozenset({"title", "limits", "model", "depends_on", "options"})
+_NULLABLE = frozenset({"title", "limits", "model", "depends_on", "options", "output_schema"})
 
 
 async def create(
@@ -32,7 +34,7 @@ async def create(
     pattern = desk.pattern(wanted.task_type, background=True)
     agent = await desk.agent(unit, pattern, wanted.agent)
     values = _stored(wanted.model_dump(exclude={"task_type", "agent", "user_id", *standing.FIELDS}), wanted, desk)
-    desk.check_rules(wanted.notification_config, agent)
+    desk.check_rules(wanted.notification_config, agent, wanted.output_schema)
     _check_options(wanted, pattern)
     desk.check_model(wanted.model or agent.model, Limits.model_validate(values["limits"]))
     task_id = task_id or new_id()
@@ -40,6 +42,7 @@ async def create(
     if existing is not None:
         return await get(unit, principal, existing), None, True
     user_id = await users.subject(unit, principal, wanted.user_id)
+    await extras.checked(unit, Extras(wanted.files, wanted.output_schema), user_id)
     values |= await standing.of_new(unit, wanted, task_id, desk)
     row = await unit.tasks.add(
         {**values, "id": task_id, "user_id": user_id, "pattern": pattern.name, "agent": agent.name}
@@ -110,7 +113,7 @@ def _order(desk: Desk, task: Task, pattern: Pattern, agent: AgentDefinition, con
         prompt=task.prompt,
         limits=limits.model_dump(mode="json", exclude_none=True),
         task_id=task.id,
-        more={"options": task.options["research"]} if "research" in task.options else {},
+        more=more_of(task),
     )
 
 
@@ -139,8 +142,9 @@ async def change(unit: Unit, principal: Principal, task_id: UUID, wanted: TaskPa
     values |= await standing.of_change(unit, row, wanted, desk)
     model = values.get("model", row.model)
     agent = await desk.agent(unit, desk.pattern(row.pattern, background=True), row.agent)
-    desk.check_rules(wanted.notification_config, agent)
+    desk.check_rules(wanted.notification_config, agent, values.get("output_schema", row.output_schema))
     _check_options(wanted, desk.pattern(row.pattern, background=True))
+    await extras.checked(unit, Extras(wanted.files or (), wanted.output_schema), row.user_id)
     desk.check_model(model or agent.model, Limits.model_validate(values.get("limits", row.limits)))
     return _seen(principal, await unit.tasks.change(row.id, values))
 

@@ -10,6 +10,7 @@ from app.agents.registry import AgentRegistry
 from app.database.connection import Database
 from app.integrations.search import WebSearch
 from app.models.run import Run
+from app.services.file_room import FileRoom
 
 if TYPE_CHECKING:
     from app.agents.mail import MailBox
@@ -25,5 +26,6 @@ class Workshop:
     outbound: Outbound
     mail: Callable[[Run], "MailBox"] | None = None
     planner: Callable[[Run], TaskPlanner] | None = None
+    files: FileRoom | None = None
     search: WebSearch | None = None
     context_bytes: int = 65_536

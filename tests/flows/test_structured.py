@@ -70,7 +70,7 @@ async def test_what_is_no_object_is_told_to_the_model_and_then_given_up(desk: De
     assert turn.result is not None
     assert (turn.result.data, turn.run.usage["requests"]) == (DATA, 2)
     turn = await extract(desk, conversation_id, *[wrong] * 6)
-    assert (turn.run.status, turn.run.status_reason) == ("failed", "model_misbehaved")
+    assert (turn.run.status, turn.run.status_reason) == ("failed", "output_invalid")
     assert (turn.run.usage["requests"], turn.result.data if turn.result else "") == (3, None)
     turn = await extract(desk, conversation_id, ANSWER)
     assert turn.run.status == "completed", turn.run.status_detail
@@ -79,7 +79,7 @@ async def test_what_is_no_object_is_told_to_the_model_and_then_given_up(desk: De
 async def test_prose_is_no_answer(desk: Desk) -> None:
     conversation_id = await conversation(desk)
     turn = await extract(desk, conversation_id, *[{"text": "Paris, of course."}] * 6)
-    assert (turn.run.status, turn.run.status_reason) == ("failed", "model_misbehaved")
+    assert (turn.run.status, turn.run.status_reason) == ("failed", "output_invalid")
     turn = await extract(desk, conversation_id, ANSWER)
     assert turn.run.status == "completed", turn.run.status_detail
 
