@@ -15,7 +15,7 @@ from support.ledger import check_history
 from support.load import targets
 from support.patient import PatientClient
 
-pytestmark = pytest.mark.xdist_group("chaos")
+pytestmark = pytest.mark.xdist_group("patience")
 
 STEPS = [
     {"tools": [{"name": "http_post", "args": {"target": "once", "data": {"note": "MARK: one.0"}}}]},

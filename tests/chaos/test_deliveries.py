@@ -16,7 +16,7 @@ from app.database import migrations
 from app.database.connection import Database
 from app.integrations.slack import SlackOptions
 
-pytestmark = pytest.mark.xdist_group("chaos")
+pytestmark = pytest.mark.xdist_group("patience")
 
 BLOWS = 6
 

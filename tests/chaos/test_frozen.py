@@ -15,7 +15,7 @@ from support.load import Load, deciding
 from support.patient import PatientClient
 from support.verdict import no_effect_twice, no_step_twice, nothing_lost
 
-pytestmark = pytest.mark.xdist_group("chaos")
+pytestmark = pytest.mark.xdist_group("patience")
 
 FLEET: tuple[Role, ...] = ("api", "api", "worker", "worker", "worker")
 CLIENTS = 16

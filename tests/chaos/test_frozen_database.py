@@ -13,7 +13,7 @@ from support.stores import own_stores
 
 from app.database import migrations
 
-pytestmark = pytest.mark.xdist_group("chaos")
+pytestmark = pytest.mark.xdist_group("patience")
 
 ANSWER_SECONDS = 5.0
 

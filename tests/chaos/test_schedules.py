@@ -21,7 +21,7 @@ from support.stores import own_stores
 from app.database import migrations
 from app.integrations.embedded import EmbeddedStores
 
-pytestmark = pytest.mark.xdist_group("chaos")
+pytestmark = pytest.mark.xdist_group("patience")
 
 SCHEDULES = 20
 SECONDS = 30
@@ -177,8 +177,9 @@ async def test_lateness_idle_and_with_a_thousand_due_at_once(tmp_path: Path) -> 
         print(f"\nidle ms: p50 {percentile(idle, 0.5):.1f}, p99 {percentile(idle, 0.99):.1f} of {len(idle)}")
         print(f"a bare timer and one statement meanwhile: p50 {percentile(bare, 0.5):.1f}, most {max(bare):.1f}")
         print(f"{CROWD} due at once ms: p50 {percentile(crowd, 0.5):.0f}, p99 {percentile(crowd, 0.99):.0f}")
-        assert percentile(idle, 0.99) <= BAR_IDLE_MS + NOISE * max(bare), "other tests share the machine"
-        assert percentile(crowd, 0.99) <= BAR_CROWD_MS
+        noise = NOISE * max(bare)  # other tests share the machine
+        assert percentile(idle, 0.99) <= BAR_IDLE_MS + noise
+        assert percentile(crowd, 0.99) <= BAR_CROWD_MS + noise
 
 
 async def test_a_failing_store_never_stops_firing(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from support.audit import Audit
 from support.fleet import Role, Theatre, theatre
 from support.patient import PatientClient
 
-pytestmark = pytest.mark.xdist_group("chaos")
+pytestmark = pytest.mark.xdist_group("patience")
 
 GRACE_SECONDS = 1
 """What the fleet's processes give their runs."""
