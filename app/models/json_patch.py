@@ -81,7 +81,7 @@ def size_of(document: Any) -> int:
 def check_bounds(document: Any, *, most: int, what: str = "context") -> None:
     """Raise InvalidInput for a document that is nested too deeply or longer than `most` bytes as JSON text.
 
-    `what` names it in the error.
+    `what` names it in the error, and its first word in the code.
     """
     level: list[Any] = [document]
     for _ in range(MOST_DEEP):
@@ -91,11 +91,8 @@ def check_bounds(document: Any, *, most: int, what: str = "context") -> None:
     else:
         raise InvalidInput(f"The {what} nests deeper than {MOST_DEEP} levels.", code="too_deep")
     if size_of(document) > most:
-        raise InvalidInput(
-            f"The context would be longer than {most} bytes as JSON text.",
-            code="context_too_large",
-            extra={"max": most},
-        )
+        code = f"{what.split(maxsplit=1)[0]}_too_large"
+        raise InvalidInput(f"The {what} is longer than {most} bytes as JSON text.", code=code)
 
 
 def _inside(value: Any) -> Sequence[Any]:

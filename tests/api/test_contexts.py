@@ -12,6 +12,7 @@ from support.serving import serving
 
 from app.config import Settings
 from app.main import create_app
+from app.runtime import open_runtime
 
 SCHEMA = {
     "type": "object",
@@ -163,3 +164,82 @@ async def test_fifty_changes_at_once_through_two_servers_lose_none(settings: Set
             return (await clients[number % 2].patch(path, json=body)).status_code
 
         assert Counter(await asyncio.gather(*(race(number) for number in range(10)))) == {200: 1, 409: 9}
+
+
+OPEN_PAGE = {
+    "name": "open_page",
+    "description": "Open a page of the shop.",
+    "parameters": {"type": "object", "properties": {"page": {"type": "string"}}, "required": ["page"]},
+}
+
+
+async def test_a_client_tool_is_declared_called_and_answered_over_http(
+    client: httpx.AsyncClient, settings: Settings
+) -> None:
+    body = {"pattern_type": "sidekick", "client_tools": [OPEN_PAGE]}
+    made = (await client.post("/conversations", json=body)).json()
+    assert made["client_tools"] == [{**OPEN_PAGE, "timeout_seconds": 300, "approval": None, "untrusted": False}]
+    messages = f"/conversations/{made['id']}/messages"
+    turn = await client.post(messages, json={"message": 'Open the page "cart" of the shop'})
+    assert (turn.status_code, turn.json()["status"]) == (202, "waiting"), turn.text
+    (call,) = turn.json()["tool_calls"]
+    assert (call["tool"], call["arguments"]) == ("open_page", {"page": "cart"})
+    run = f"/runs/{turn.json()['run_id']}"
+    (waits,) = (await client.get(run)).json()["waiting_on"]
+    assert (waits["type"], waits["tool_call_id"], waits["until"]) == (
+        "client_tool",
+        call["tool_call_id"],
+        call["expires_at"],
+    )
+    busy = (await client.post(messages, json={"message": "Hello?"})).json()
+    assert (busy["code"], busy["tool_call_ids"]) == ("conversation_waiting", [call["tool_call_id"]])
+
+    results = [{"tool_call_id": call["tool_call_id"], "content": {"opened": "cart"}}]
+    for wrong in (
+        {"results": []},
+        {"results": results * 2},
+        {"results": [{"tool_call_id": "x"}]},
+        {"results": [{**results[0], "error": "both"}]},
+    ):
+        assert (await client.post(f"{run}/tool-results", json=wrong)).status_code == 422
+    unknown = await client.post(f"{run}/tool-results", json={"results": [{"tool_call_id": "x", "content": 1}]})
+    assert (unknown.status_code, unknown.json()["code"]) == (404, "call_not_found")
+    async with open_runtime(settings, "worker"):
+        stream = await client.post(f"{run}/tool-results", json={"results": results, "stream": True})
+    assert stream.headers["content-type"].startswith("text/event-stream")
+    assert "event: run.completed" in stream.text
+    again = await client.post(f"{run}/tool-results", json={"results": results})
+    assert (again.status_code, again.json()["code"]) == (409, "already_answered")
+    assert again.headers["x-should-retry"] == "false"
+
+
+async def test_declarations_that_could_not_work_are_refused(client: httpx.AsyncClient) -> None:
+    made = (await client.post("/conversations", json={"pattern_type": "sidekick"})).json()
+    for tools, where in (
+        ([{**OPEN_PAGE, "name": "calculator"}], "client_tools.0.name"),
+        ([{**OPEN_PAGE, "name": "final_result"}], "client_tools.0.name"),
+        ([OPEN_PAGE, OPEN_PAGE], "client_tools.1.name"),
+        ([{**OPEN_PAGE, "name": "no spaces"}], "client_tools.0.name"),
+        ([{**OPEN_PAGE, "parameters": {"type": "string"}}], "client_tools.0.parameters"),
+        ([{**OPEN_PAGE, "parameters": {"type": "object", "properties": 1}}], "client_tools.0.parameters"),
+        ([{**OPEN_PAGE, "timeout_seconds": 86_401}], "timeout_seconds"),
+        ([{**OPEN_PAGE, "approval": "deny"}], "approval"),
+        ([OPEN_PAGE] * 33, "client_tools"),
+    ):
+        for answer in (
+            await client.post("/conversations", json={"pattern_type": "sidekick", "client_tools": tools}),
+            await client.patch(f"/conversations/{made['id']}", json={"client_tools": tools}),
+        ):
+            assert answer.status_code == 422, tools
+            assert where in answer.text, answer.text
+    changed = await client.patch(
+        f"/conversations/{made['id']}", json={"client_tools": [OPEN_PAGE], "context_changes": "ask"}
+    )
+    assert [tool["name"] for tool in changed.json()["client_tools"]] == ["open_page"]
+    assert changed.json()["context_changes"] == "ask"
+    tainted = await client.patch(f"/conversations/{made['id']}", json={"context_untrusted": True})
+    assert tainted.json()["taint"] == ["context"]
+    forked = (await client.post(f"/conversations/{made['id']}/fork")).json()
+    assert [forked[name] for name in ("client_tools", "context_changes", "taint")] == [
+        tainted.json()[name] for name in ("client_tools", "context_changes", "taint")
+    ]
