@@ -183,3 +183,25 @@ def test_hands_work_on() -> None:
     said = move("Ask the bookkeeper to calculate 6 * 7.", [calculator, delegate])
     assert said == [("delegate", {"agent": "bookkeeper", "task": "Calculate 6 * 7."})]
     assert "cannot answer" in move("Ask the gardener to water the flowers.", [calculator, delegate])
+
+
+@pytest.mark.parametrize(
+    ("prompt", "when", "order"),
+    [
+        (
+            "Every weekday at 8:00 in Europe/Berlin: which day is it?",
+            {"cron": "0 8 * * 1-5", "timezone": "Europe/Berlin"},
+            "Which day is it?",
+        ),
+        ("Remind me to water the plants every friday at 17.", {"cron": "0 17 * * 5"}, "Water the plants"),
+        ("Calculate 6 * 7 every 30 minutes", {"every": "30m"}, "Calculate 6 * 7"),
+    ],
+)
+def test_proposes_a_task_where_times_are_named(prompt: str, when: dict[str, str], order: str) -> None:
+    tool = ToolDefinition(name="propose_task", description="Propose a task.")
+    ((name, arguments),) = move(prompt, [tool])
+    assert name == "propose_task"
+    assert arguments["when"] == {"timezone": "UTC", **when}
+    assert arguments["prompt"].rstrip(".") == order
+    assert "cannot answer" in move(prompt, [])
+    assert "cannot answer" in move("Every weekday at 8:00.", [tool])
