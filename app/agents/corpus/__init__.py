@@ -54,7 +54,13 @@ def stems(text: str) -> set[str]:
 
 
 def _score(wanted: set[str], article: Article) -> float:
-    return 5.0 * len(wanted & stems(f"{article.title} {article.name}")) + len(wanted & stems(article.text))
+    title, text = _stems_of(article)
+    return 5.0 * len(wanted & title) + len(wanted & text)
+
+
+@cache
+def _stems_of(article: Article) -> tuple[set[str], set[str]]:
+    return stems(f"{article.title} {article.name}"), stems(article.text)
 
 
 def _read(name: str, content: str) -> Article:
