@@ -76,7 +76,7 @@ def reported(text: str, *, delay_ms: float = 0.0) -> dict[str, Any]:
 
 def question(mark: str, *steps: dict[str, Any]) -> dict[str, str]:
     """A part of a plan whose researcher goes through these steps."""
-    return {"title": mark, "question": script(*steps, mark=mark, say=f"What about {mark}?")}
+    return {"title": mark, "question": f"What about {mark}?\n{script(*steps)}\nMARK: {mark}"}
 
 
 def writing(*steps: dict[str, Any]) -> str:
@@ -87,4 +87,4 @@ def writing(*steps: dict[str, Any]) -> str:
 
 def topic(*parts: dict[str, str], mark: str = "topic", delay_ms: float = 0.0) -> str:
     """A topic whose plan has these parts."""
-    return script(say("plan", {"parts": list(parts)}, delay_ms=delay_ms), mark=mark, say="Everything, please.")
+    return f"Everything, please.\n{script(say('plan', {'parts': list(parts)}, delay_ms=delay_ms))}\nMARK: {mark}"

@@ -1,0 +1,169 @@
+"""Research over several workers: side by side it is faster, and kill -9 at random points repeats nothing finished."""
+
+import asyncio
+import contextlib
+import json
+import os
+import random
+import time
+from collections import Counter
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from support.audit import Audit
+from support.fleet import Theatre, theatre
+from support.model_script import read_marker
+from support.model_server import script
+from support.patient import PatientClient
+from support.research import found, question, reported, say, topic
+from support.verdict import SLACK_SECONDS
+
+from app.agents.citations import ref_of
+
+pytestmark = pytest.mark.xdist_group("chaos")
+
+PRICED = "openai:gpt-6.1-terra"
+SOURCE = "corpus:tides"
+REF = ref_of(SOURCE)
+LATENCY_MS = 100
+TRIES = 3
+KILLS = 20 * int(os.environ.get("SIXLANE_CHAOS_SCALE") or 1)
+AT_ONCE = 2
+PARTS = 3
+
+
+def wanted(mark: str, *, parts: int, steps: int) -> dict[str, Any]:
+    """The order of a research whose researchers each ask the model `steps` times, and once more for their finding."""
+    read = say("read_source", {"source": SOURCE}, delay_ms=LATENCY_MS)
+    think = say("current_time", {}, delay_ms=LATENCY_MS)
+    report = script(reported(f"Tides rise [{REF}].", delay_ms=LATENCY_MS))
+    last = found(f"It rises.\n{report}\nSo it is.", REF, delay_ms=LATENCY_MS)
+    work = [read, *[think] * (steps - 1), last]
+    prompt = topic(*(question(f"{mark}p{n}", *work) for n in range(parts)), mark=mark, delay_ms=LATENCY_MS)
+    return {"task_type": "research", "prompt": prompt, "options": {"sources": ["corpus"]}}
+
+
+async def carried_out(client: PatientClient, body: dict[str, Any]) -> dict[str, Any]:
+    """Order it and wait for its end."""
+    task = await client.post("/tasks", body, key=read_marker(body["prompt"]))
+    run = await client.ended(task["last_run_id"])
+    assert (run["status"], run["status_detail"]) == ("completed", None), run
+    assert run["result"]["markdown"].endswith("[1].\n\n## Sources\n\n1. Tides (corpus:tides)"), run["result"]
+    return run
+
+
+async def test_four_researchers_are_three_times_as_fast_as_one(
+    database_url: str, redis_url: str, tmp_path: Path
+) -> None:
+    """With 100 ms for each answer of the model. The best of some tries counts: others share the machine."""
+    async with (
+        theatre(database_url, redis_url, tmp_path) as world,
+        contextlib.aclosing(PatientClient(world.fleet)) as client,
+    ):
+        _, alone = await asyncio.gather(
+            world.fleet.start("api"), world.fleet.start("worker", SIXLANE_WORKER_CONCURRENCY="1")
+        )
+
+        async def seconds(mark: str) -> float:
+            began = time.monotonic()
+            await carried_out(client, wanted(mark, parts=4, steps=11))
+            return time.monotonic() - began
+
+        serial = await seconds("serial")
+        await asyncio.gather(world.fleet.start("worker"), world.fleet.start("worker"))
+        await world.fleet.stop(alone)
+        best = serial
+        for number in range(TRIES):
+            best = min(best, await seconds(f"parallel{number}"))
+            if serial / best >= 3:
+                break
+        print(f"\none after the other {serial:.2f} s, side by side {best:.2f} s: {serial / best:.2f} times as fast")
+        assert serial / best >= 3
+
+
+async def test_kills_repeat_nothing_that_was_finished(database_url: str, redis_url: str, tmp_path: Path) -> None:
+    seed = int(os.environ.get("SIXLANE_CHAOS_SEED") or random.SystemRandom().randrange(10**6))
+    print(f"\nSIXLANE_CHAOS_SEED={seed}")
+    rng = random.Random(seed)
+    settings = {
+        "DEFAULT_MODEL": PRICED,
+        "SIXLANE_LEASE_SECONDS": "1.5",
+        "SIXLANE_CAP_USER_RESEARCH": "0",
+    }
+    async with theatre(database_url, redis_url, tmp_path, **settings) as world:
+        audit = Audit(database_url)
+        await audit.install()
+        await asyncio.gather(*(world.fleet.start(role) for role in ("api", "worker", "worker", "worker")))
+        async with contextlib.aclosing(PatientClient(world.fleet)) as client:
+            struck = asyncio.ensure_future(strike(world, audit, rng))
+            done = await asyncio.gather(*(keep_on(client, f"r{lane}", struck) for lane in range(AT_ONCE)))
+            await struck
+            runs = [run for runs in done for run in runs]
+            print(f"{len(runs)} pieces of research, {KILLS} kills, {struck.result()} of them on a process with runs")
+            await nothing_finished_twice(world, audit, runs)
+            await costs_add_up(audit, client, runs)
+
+
+async def strike(world: Theatre, audit: Audit, rng: random.Random) -> int:
+    """Kill workers at random moments, mostly such as hold runs; whoever falls is replaced."""
+    hit = 0
+    async with asyncio.TaskGroup() as replacing:
+        for _ in range(KILLS):
+            await asyncio.sleep(rng.uniform(0.05, 0.6))
+            while len(world.fleet.of("worker")) < 2:
+                await asyncio.sleep(0.02)
+            member = rng.choice(world.fleet.of("worker"))
+            world.fleet.kill(member)
+            hit += bool(await audit.held_by(member.owner))
+            replacing.create_task(world.fleet.start("worker"))
+    return hit
+
+
+async def keep_on(client: PatientClient, lane: str, struck: "asyncio.Future[int]") -> list[dict[str, Any]]:
+    """One piece of research after the other, until nobody strikes any more."""
+    runs: list[dict[str, Any]] = []
+    while not struck.done() or not runs:
+        runs.append(await carried_out(client, wanted(f"{lane}n{len(runs)}", parts=PARTS, steps=3)))
+    return runs
+
+
+async def nothing_finished_twice(world: Theatre, audit: Audit, runs: list[dict[str, Any]]) -> None:
+    """Every researcher was begun once, was never claimed after its end, and no stored step was asked for again."""
+    moves, stored, marks = await audit.moves(), await audit.responses(), await audit.marks()
+    children = await audit.rows("SELECT id, parent_run_id FROM runs WHERE trigger = 'sub_run'")
+    begun = Counter(str(row["parent_run_id"]) for row in children)
+    assert begun == {run["id"]: PARTS for run in runs}
+    for row in children:
+        after = [move.status for move in moves[row["id"]]]
+        assert after.count("completed") == 1, after
+        assert after[-1] == "completed", after
+    log = world.model.log()
+    for entry in log:
+        if "p" not in entry["marker"]:
+            continue  # the planner's and the writer's
+        done = stored[marks[entry["marker"]]]
+        late = entry["started_at"] - done[entry["step"]]
+        assert late <= SLACK_SECONDS, f"step {entry['step']} of {entry['marker']} was asked {late:.3f} s too late"
+    for run in runs:
+        own = UUID(run["id"])
+        asked = sum(marks[entry["marker"]] == own for entry in log)
+        fences = max(move.fence for move in moves[own])
+        assert asked <= fences, f"planner and writer were asked {asked} times in {fences} attempts"
+    steps = sum(map(len, stored.values()))
+    print(f"repeated finished steps: 0 of {len(log)} model requests for {steps} steps, {len(children)} sub-runs")
+
+
+async def costs_add_up(audit: Audit, client: PatientClient, runs: list[dict[str, Any]]) -> None:
+    """What a research cost is the sum of its parts, and every stored step was paid for once."""
+    rows = await audit.rows("SELECT id, coalesce(parent_run_id, id) AS top, usage FROM runs")
+    stored = await audit.responses()
+    for run in runs:
+        parts = {row["id"]: json.loads(row["usage"]) for row in rows if str(row["top"]) == run["id"]}
+        assert len(parts) == 1 + PARTS
+        assert Decimal(run["total_usage"]["cost_usd"]) == sum(Decimal(used["cost_usd"]) for used in parts.values()) > 0
+        assert run["total_usage"]["requests"] == sum(len(stored[part]) for part in parts) == 2 + PARTS * 4
+    everything = await client.get("/usage")
+    assert Decimal(everything["usage"]["cost_usd"]) == sum(Decimal(run["total_usage"]["cost_usd"]) for run in runs)
