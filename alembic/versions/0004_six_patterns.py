@@ -108,6 +108,7 @@ def upgrade() -> None:
     sa.ForeignKeyConstraint(['workspace_id', 'run_id'], ['runs.workspace_id', 'runs.id'], name=op.f('fk_steering_workspace_id_run_id'), ondelete='CASCADE'),
     sa.PrimaryKeyConstraint('workspace_id', 'id', name=op.f('pk_steering'))
     )
+    op.create_index('ix_entries_summaries', 'entries', ['workspace_id', 'parent_id'], unique=False, postgresql_where=sa.text("kind = 'summary'"))
     op.create_index('ix_steering_run', 'steering', ['workspace_id', 'run_id'], unique=False)
     op.add_column('conversations', sa.Column('context_version', sa.Integer(), server_default=sa.text('0'), nullable=False))
     op.add_column('conversations', sa.Column('context_schema', postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=True))
@@ -155,6 +156,7 @@ def downgrade() -> None:
     op.drop_column('conversations', 'context_changes')
     op.drop_column('conversations', 'context_schema')
     op.drop_column('conversations', 'context_version')
+    op.drop_index('ix_entries_summaries', table_name='entries', postgresql_where=sa.text("kind = 'summary'"))
     op.drop_index('ix_steering_run', table_name='steering')
     op.drop_table('steering')
     op.drop_table('sources')

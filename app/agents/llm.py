@@ -40,6 +40,7 @@ class ModelOptions:
     demo: bool = False
     read_timeout: float = 120.0
     connect_timeout: float = 5.0
+    context_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,11 @@ class ModelSource:
             if getattr(options, attribute):
                 return Choice(model, variable)
         return Choice(DEMO, "no model is configured")
+
+    @property
+    def window(self) -> int | None:
+        """The tokens that a request may hold, as the operator says; None goes by what is known of each model."""
+        return self._options.context_tokens
 
     def name(self, wanted: str | None) -> str:
         """The name of the model that a run gets that asks for `wanted`; `--demo` overrules everything."""

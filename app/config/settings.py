@@ -83,6 +83,7 @@ class ModelSettings(Group):
     default: str | None = Field(default=None, alias="DEFAULT_MODEL")
     fallbacks: CommaList = Field(default=(), alias="SIXLANE_FALLBACK_MODELS")
     demo: bool = Field(default=False, alias="SIXLANE_DEMO")
+    context_tokens: int | None = Field(default=None, ge=500, alias="SIXLANE_CONTEXT_TOKENS")
     openai_api_key: SecretStr | None = Field(default=None, alias="OPENAI_API_KEY")
     openai_base_url: str | None = Field(default=None, alias="OPENAI_BASE_URL")
     anthropic_api_key: SecretStr | None = Field(default=None, alias="ANTHROPIC_API_KEY")

@@ -35,6 +35,7 @@ from app.database.stores.slack import SlackStore
 from app.database.stores.slack_messages import SlackMessageStore
 from app.database.stores.sources import SourceStore
 from app.database.stores.steering import SteeringStore
+from app.database.stores.summaries import SummaryStore
 from app.database.stores.tasks import TaskStore
 from app.database.stores.timetable import TimetableStore
 from app.database.stores.triggers import TriggerStore
@@ -166,6 +167,10 @@ class Unit:
     @cached_property
     def sources(self) -> SourceStore:
         return SourceStore(self.connection, self.workspace_id)
+
+    @cached_property
+    def summaries(self) -> SummaryStore:
+        return SummaryStore(self.connection, self.workspace_id)
 
     @cached_property
     def steering(self) -> SteeringStore:

@@ -158,6 +158,20 @@ class LimitsIn(Inbound):
     seconds: float | None = Field(default=None, gt=0, le=7 * 86_400)
 
 
+class SentOut(Outbound):
+    """What the model was sent of the conversation with the run's last request.
+
+    `left_out` messages were not sent; `summary_id` is the entry that stood for them. Tokens are estimated.
+    """
+
+    policy: str = Field(examples=["summarise"])
+    messages: int = Field(examples=[3])
+    left_out: int = Field(examples=[0])
+    summary_id: UUID | None = Field(examples=[None])
+    tokens_estimated: int = Field(examples=[420])
+    window_tokens: int = Field(examples=[128000])
+
+
 class RunOut(Outbound):
     """A run. `status_reason` is a slug, `status_detail` says in a sentence what a person can do about it.
 
@@ -182,6 +196,7 @@ class RunOut(Outbound):
     result: Any = Field(examples=["The capital of France is Paris."])
     error: dict[str, Any] | None = Field(examples=[None])
     usage: Usage
+    context: SentOut | None = Field(examples=[None])
     total_usage: Usage
     parent_run_id: UUID | None = Field(examples=[None])
     cancel_requested_at: datetime | None

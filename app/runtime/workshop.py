@@ -126,6 +126,7 @@ def _model_options(settings: Settings) -> "ModelOptions":
         fallback_models=models.fallbacks,
         demo=models.demo,
         read_timeout=models.timeout_seconds,
+        context_tokens=models.context_tokens,
     )
 
 

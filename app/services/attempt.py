@@ -70,6 +70,7 @@ class Attempt:
         self.messages: list[ModelMessage] = []
         self.usage = run_usage(run.usage)
         self.tainted = set(run.taint)
+        self.sent: dict[str, Any] | None = run.usage.get("sent")
         self._batch: EventBatch | None = None
         self.unpriced = bool(run.usage.get("requests")) and run.usage.get("cost_usd") is None
 
@@ -299,7 +300,7 @@ class Attempt:
     def progress(self) -> dict[str, Any]:
         return {
             "checkpoints": self.run.checkpoints + 1,
-            "usage": usage_document(self.usage, self.seconds, unpriced=self.unpriced),
+            "usage": usage_document(self.usage, self.seconds, unpriced=self.unpriced, sent=self.sent),
             "taint": sorted(self.tainted),
         }
 
@@ -329,6 +330,7 @@ class Attempt:
         """Write something else of the run, in a unit of its own under the run's fence. Raises LeaseLost."""
 
         async def under_the_fence(unit: Unit) -> T:
+            await unit.conversations.lock(self.run.conversation_id)
             await self.held(unit)
             return await change(unit)
 

@@ -120,6 +120,7 @@ async def fork(
 async def _share_log(unit: Unit, source_id: UUID, fork_id: UUID, at: UUID | None) -> None:
     log = ConversationLog(unit.connection, unit.workspace_id)
     forked = await log.fork(str(source_id), from_entry=str(at) if at else None, new_conversation_id=str(fork_id))
+    await unit.summaries.point(fork_id)
     record = log.record
     assert record is not None
     closing = history.close(forked.messages, [])

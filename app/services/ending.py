@@ -37,9 +37,16 @@ class Ending:
     told: Sequence[Told] = ()
 
 
-def usage_document(usage: RunUsage, seconds: float, *, unpriced: bool) -> dict[str, Any]:
-    """Usage of a run as the ledger keeps it; `cost_usd` is null where a price is not known."""
+def usage_document(
+    usage: RunUsage, seconds: float, *, unpriced: bool, sent: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """Usage of a run as the ledger keeps it; `cost_usd` is null where a price is not known.
+
+    `sent` is what the model was sent last of the conversation.
+    """
+    more = {"sent": sent} if sent else {}
     return {
+        **more,
         "requests": usage.requests,
         "tool_calls": usage.tool_calls,
         "input_tokens": usage.input_tokens,

@@ -21,6 +21,8 @@ from app.services.attempt import Attempt
 from app.services.interjections import Interjections
 from app.services.output import OutputCheck
 from app.services.papers import hand_over
+from app.services.sending import Sending
+from app.services.summaries import Summariser
 from app.services.workshop import Workshop
 
 Instruction = str | Callable[[RunContext[AgentContext]], Awaitable[str]]
@@ -61,10 +63,16 @@ class Equipment:
             self.add(toolsets=[tools], specs=specs)
 
 
+def sending(shared: Workshop, attempt: Attempt, definition: AgentDefinition) -> Sending:
+    """What fits the requests of the attempt into the window of its model."""
+    window = definition.context.window_tokens or shared.models.window
+    return Sending(attempt, definition.context, window, Summariser(attempt, shared.database))
+
+
 async def equip(shared: Workshop, attempt: Attempt, definition: AgentDefinition) -> Equipment:
     """Everything that this attempt needs. The attempt is loaded; no unit is open."""
     extra = Equipment()
-    extra.add(capabilities=[Interjections(attempt)])
+    extra.add(capabilities=[Interjections(attempt), sending(shared, attempt, definition)])
     if Brief.of(attempt.run.input) is not None:
         extra.add(capabilities=[Citing()])
     extra.add(instructions=sidekick.words(shared, attempt))

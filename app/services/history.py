@@ -45,6 +45,7 @@ class History:
     targets: list[dict[str, Any]]
     grants: dict[str, Any]
     client_tools: list[dict[str, Any]]
+    summary_id: UUID | None = None
 
 
 def read(opened: OpenConversation) -> History:
@@ -55,7 +56,8 @@ def read(opened: OpenConversation) -> History:
         return History(record, [], False, row.context_data, row.targets, row.grants, row.client_tools)
     messages = _as_sent(read_messages(opened.messages, opened.formats)) if opened.messages is not None else []
     record = record_of(row.workspace_id, str(row.id), row)
-    return History(record, messages, True, row.context_data, row.targets, row.grants, row.client_tools)
+    told = row.context_data, row.targets, row.grants, row.client_tools
+    return History(record, messages, True, *told, row.summary_id)
 
 
 async def load(unit: Unit, run: Run) -> History:
@@ -64,9 +66,8 @@ async def load(unit: Unit, run: Run) -> History:
     conversation = await log.load(str(run.conversation_id))
     if conversation is None or log.record is None:
         return History(empty_record(run), [], False, log.context_data, log.targets, log.grants, log.client_tools)
-    return History(
-        log.record, _as_sent(conversation.messages), True, log.context_data, log.targets, log.grants, log.client_tools
-    )
+    told = log.context_data, log.targets, log.grants, log.client_tools
+    return History(log.record, _as_sent(conversation.messages), True, *told, log.summary_id)
 
 
 def _as_sent(messages: list[ModelMessage]) -> list[ModelMessage]:

@@ -10,7 +10,7 @@ from app.models.errors import NotFound
 from app.models.identity import Principal
 from app.models.ids import new_id
 from app.models.research import SourceOut
-from app.models.run import Run, RunOut, RunResult, Usage, WaitingOn
+from app.models.run import Run, RunOut, RunResult, SentOut, Usage, WaitingOn
 from app.services import intake, users
 from app.services.awaited import waiting_on
 from app.services.idempotency import Once, earlier, settle
@@ -117,6 +117,12 @@ def answer_of(result: RunResult | None) -> Any:
     return result.text if result.data is None else result.data
 
 
+def sent_of(row: Run) -> SentOut | None:
+    """What the run's model was sent last; None before it was asked."""
+    sent = row.usage.get("sent")
+    return SentOut(**{name: sent[name] for name in SentOut.model_fields}) if sent else None
+
+
 def _shown(row: Run, user: str, result: RunResult | None, waits: list[WaitingOn], total: dict[str, Any]) -> RunOut:
     waits = waits or [WaitingOn.model_validate(entry) for entry in row.waiting_on or []]
     return RunOut(
@@ -137,6 +143,7 @@ def _shown(row: Run, user: str, result: RunResult | None, waits: list[WaitingOn]
         result=answer_of(result),
         error=result.error if result else None,
         usage=Usage.model_validate(row.usage),
+        context=sent_of(row),
         total_usage=Usage.model_validate(total),
         parent_run_id=row.parent_run_id,
         cancel_requested_at=row.cancel_requested_at,

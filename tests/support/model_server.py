@@ -16,6 +16,7 @@ and may carry
     "times": 1                                      only the first time; afterwards the plain answer of the step
 
 Without a script the prompt is echoed, or `--answer` is given from ready-made bytes (for benchmarks).
+With `window` a request of more tokens is refused, as OpenAI does; a token is four bytes.
 Doors of its own: GET /_log, /_state, /_wait?marker=&step=&phase=&count=; POST /_release, /_reset.
 """
 
@@ -45,8 +46,11 @@ _STREAM = re.compile(rb'"stream": ?true')
 class ModelServer:
     """The ASGI application; `log` is there for tests in the same process."""
 
-    def __init__(self, *, answer: str | None = None, chunks: int = 4, latency_ms: float = 0.0) -> None:
+    def __init__(
+        self, *, answer: str | None = None, chunks: int = 4, latency_ms: float = 0.0, window: int | None = None
+    ) -> None:
         self.log = RequestLog()
+        self._window = window
         self._chunks = chunks
         self._latency = latency_ms / 1000
         self._ready: dict[tuple[Protocol, bool], list[bytes]] = {}
@@ -117,6 +121,8 @@ class ModelServer:
             system=system_of(messages)[-400:],
         )
         due = self.log.fault_due(now.marker, now.step, now.times)
+        if self._window is not None and len(raw) // 4 > self._window:
+            now, due = too_long(now, self._window, len(raw) // 4), True
         if not due:
             now = replace(now, status=None, cut_after=None, hold_s=None)
         answer = _Answer(self.log, entry, now, asyncio.ensure_future(receive()), send)
@@ -126,6 +132,20 @@ class ModelServer:
             await self.log.move(entry, "finished", "aborted")
         finally:
             answer.watch.cancel()
+
+
+def too_long(now: Plan, window: int, tokens: int) -> Plan:
+    """The refusal of a request that the model cannot hold."""
+    message = (
+        f"This model's maximum context length is {window} tokens. However, your messages resulted in {tokens} tokens."
+    )
+    error = {
+        "message": message,
+        "type": "invalid_request_error",
+        "param": "messages",
+        "code": "context_length_exceeded",
+    }
+    return replace(now, status=400, error=error, hold_s=None)
 
 
 class _Answer:

@@ -101,6 +101,13 @@ entries = Table(
     PrimaryKeyConstraint("workspace_id", "id"),
 )
 
+Index(
+    "ix_entries_summaries",
+    entries.c.workspace_id,
+    entries.c.parent_id,
+    postgresql_where=entries.c.kind == "summary",
+)
+
 notes = Table(
     "notes",
     metadata,

@@ -48,7 +48,7 @@ _LOAD = text(
     _LINE.format(head=_HEAD_OF)
     + """
 SELECT c.head_id, c.revision, c.usage, c.deferred, c.branches, c.forked_from, c.forked_at, c.updated_at,
-       c.context_data, c.targets, c.grants, c.client_tools, h.ids, h.parents, h.formats, h.messages
+       c.context_data, c.targets, c.grants, c.client_tools, c.summary_id, h.ids, h.parents, h.formats, h.messages
   FROM conversations c
  CROSS JOIN (SELECT array_agg(id ORDER BY depth DESC) AS ids, array_agg(parent_id ORDER BY depth DESC) AS parents,
                     array_agg(format ORDER BY depth DESC) AS formats,
@@ -105,8 +105,14 @@ WITH RECURSIVE kin AS (
     SELECT e.id, e.parent_id FROM entries e WHERE e.workspace_id = :workspace_id AND e.id = ANY(:tips)
     UNION
     SELECT e.id, e.parent_id FROM gone g JOIN entries e ON e.workspace_id = :workspace_id AND e.id = g.parent_id
+), doomed AS (
+    SELECT id FROM gone EXCEPT SELECT id FROM kept
 )
-DELETE FROM entries WHERE workspace_id = :workspace_id AND id IN (SELECT id FROM gone EXCEPT SELECT id FROM kept)
+DELETE FROM entries WHERE workspace_id = :workspace_id AND id IN (
+    SELECT id FROM doomed
+    UNION ALL
+    SELECT s.id FROM doomed d
+      JOIN entries s ON s.workspace_id = :workspace_id AND s.parent_id = d.id AND s.kind = 'summary')
 """
 ).bindparams(bindparam("family", type_=ARRAY(Uuid(as_uuid=True))), bindparam("tips", type_=ARRAY(Uuid(as_uuid=True))))
 _FAMILY = text(
@@ -199,6 +205,7 @@ class ConversationLog(ConversationStore):
         self.targets: list[dict[str, Any]] = []
         self.grants: dict[str, Any] = {}
         self.client_tools: list[dict[str, Any]] = []
+        self.summary_id: UUID | None = None
 
     async def _read(
         self, conversation_id: str, *, limit: int | None = None, scope: str | None = None
@@ -213,6 +220,7 @@ class ConversationLog(ConversationStore):
             return None
         self.context_data, self.targets, self.grants = row.context_data, row.targets, row.grants
         self.client_tools = row.client_tools
+        self.summary_id = row.summary_id
         if row.revision is None:
             return None
         self.record = record_of(self._workspace_id, conversation_id, row)
