@@ -308,14 +308,8 @@ class Attempt:
         self, unit: Unit, messages: Sequence[ModelMessage], ids: Sequence[UUID], deferred: DeferredToolRequests | None
     ) -> ConversationRecord:
         log = ConversationLog(unit.connection, unit.workspace_id, run_id=self.run.id)
-        return await log.append(
-            self.record,
-            messages,
-            ids,
-            usage=self.total_usage(),
-            deferred=deferred,
-            stored=self._has_record,
-        )
+        usage = self.total_usage()
+        return await log.append(self.record, messages, ids, usage=usage, deferred=deferred, stored=self._has_record)
 
     def total_usage(self) -> RunUsage:
         """What the conversation has used with this run."""

@@ -84,7 +84,8 @@ class Sending(AbstractCapability[AgentContext]):
     ) -> ModelResponse:
         """Try once more with less when the provider says that it was too much."""
         sent = self.attempt.sent
-        if _too_long(error) and self.policy.policy != "full" and self.refused_in != ctx.run_step and sent:
+        again = self.policy.policy != "full" and self.refused_in != ctx.run_step
+        if sent and sent["messages"] > 1 and again and _too_long(error):
             self.refused_in, self.refused_at = ctx.run_step, float(sent["tokens_estimated"])
             log.info("context.refused", tokens_estimated=sent["tokens_estimated"])
             raise RetryModelRequest
