@@ -85,6 +85,28 @@ async def delegation(stage: Stage) -> None:
     stage.tell("result", seen.text)
     usage = seen.end["usage"]
     stage.tell("used", f"{usage['requests']} requests, {usage['total_tokens']} tokens")
+    await _document(stage)
+
+
+async def _document(stage: Stage) -> None:
+    """Have the agent runner extract the facts of the document that comes with Sixlane."""
+    task_run = stage.links["run"]
+    try:
+        begun = await stage.client.call("POST", "/agents/run", {"agent_type": "document-extractor"})
+    except Refused as error:
+        if error.status == 409:
+            stage.tell("document", str(error))
+        elif error.status not in (404, 405):  # a server that has no runner yet
+            raise
+        return
+    await stage.follow(begun["run_id"])
+    told = await stage.client.call("GET", f"/agents/status/{begun['run_id']}")
+    facts: dict[str, Any] = told["result_data"] or {}
+    dates = ", ".join(str(row.get("date")) for row in facts.get("dates", []))
+    amounts = ", ".join(f"{row.get('amount')} {row.get('currency')}" for row in facts.get("amounts", []))
+    stage.tell("document", f"{told['agent_type']}: {facts.get('title')} ({facts.get('document_type')})")
+    stage.tell("", f"dates: {dates}; amounts: {amounts}")
+    stage.links.update(run=task_run, document=f"{stage.client.url}/agents/status/{begun['run_id']}")
 
 
 async def _asking_agent(stage: Stage) -> str:
