@@ -1,13 +1,13 @@
 """What the platform needs to know of a tool beyond its function: effect, policy, repeatability, taint."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from pydantic_ai import Tool
 
 from app.agents.context import AgentContext, Policy
-from app.agents.policy import Verdict
+from app.agents.policy import Verdict, verdict_of
 
 Arguments = Mapping[str, Any]
 Ruling = Policy | Verdict
@@ -59,3 +59,23 @@ class ToolSpec:
     def description(self) -> str:
         """What the model is told about it."""
         return self.tool.description or ""
+
+
+_STRICTNESS = {"allow": 0, "ask": 1, "deny": 2}
+
+
+def tightened(spec: ToolSpec, said: Policy | None) -> ToolSpec:
+    """The tool under a policy of its agent: the stricter of the two counts, so it can loosen nothing."""
+    if said is None or said == "allow":
+        return spec
+    tells = "wants a person to be asked" if said == "ask" else "forbids it"
+
+    async def policy(context: AgentContext, arguments: Arguments) -> Verdict:
+        ruling = spec.policy(context, arguments)
+        own = verdict_of(await ruling if isinstance(ruling, Awaitable) else ruling)
+        if _STRICTNESS[own.policy] > _STRICTNESS[said]:
+            return own
+        reason = f"The agent's definition {tells}."
+        return Verdict(said, f"{reason} {own.reason}" if own.policy == said and own.reason else reason)
+
+    return replace(spec, policy=policy)

@@ -112,6 +112,7 @@ TASK: dict[str, Any] = {
     "limits": {},
     "model": None,
     "options": {},
+    "overrides": {},
     "user_id": "owner",
     "schedule_expression": None,
     "schedule": None,

@@ -61,7 +61,8 @@ async def continue_conversation(
 
 def _wish(body: MessageCreate | ContinueIn, stream: bool) -> chat.Say:
     more = Extras(body.files, body.output_schema)
-    return chat.Say(body.message, stream, body.on_busy, body.context, more)
+    said = body.overrides if isinstance(body, MessageCreate) else None
+    return chat.Say(body.message, stream, body.on_busy, body.context, more, said)
 
 
 async def _turn(

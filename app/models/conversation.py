@@ -7,6 +7,7 @@ from uuid import UUID
 
 from pydantic import Field
 
+from app.models.agent import Overrides
 from app.models.approval import ApprovalOut
 from app.models.awaited import ClientCallOut
 from app.models.client_tool import ClientToolIn, ClientTools
@@ -132,11 +133,13 @@ class MessageCreate(Inbound):
     """One turn. `stream` asks for server-sent events; `on_busy` says what to do while another run is active.
 
     `steer` hands the message to that run; what it does not read before it ends is the next run's prompt. `context`
-    changes the conversation's context in the commit that takes the message. `files` are documents that go along. With
-    `output_schema`, a JSON Schema of an object, the answer is data that fits it.
+    changes the conversation's context in the commit that takes the message; `overrides` says things otherwise than
+    the agent, for this turn. `files` are documents that go along. With `output_schema`, a JSON Schema of an object,
+    the answer is data that fits it.
     """
 
     message: Prompt = Field(examples=["What is the capital of France?"])
+    overrides: Overrides | None = Field(default=None, examples=[None])
     context: ContextChange | None = Field(default=None, examples=[None])
     files: FileIds = Field(default_factory=list[UUID], examples=[[]])
     output_schema: JsonObject | None = Field(default=None, examples=[None])

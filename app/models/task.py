@@ -7,6 +7,7 @@ from uuid import UUID
 
 from pydantic import Field, StringConstraints
 
+from app.models.agent import Overrides
 from app.models.file import FileIds
 from app.models.grants import GrantsIn
 from app.models.notification import NotificationConfig
@@ -83,8 +84,9 @@ class DependsOn(Inbound):
 
 class TaskCreate(Inbound):
     """A new task. `targets` are the addresses that its agent may post to, `grants` what it may do
-    with nobody present. `options` say how a research is done. `files` are documents that each run is given. With
-    `output_schema`, a JSON Schema of an object, its runs answer with data that fits it.
+    with nobody present, `overrides` what is said otherwise than the agent. `options` say how a research is done.
+    `files` are documents that each run is given. With `output_schema`, a JSON Schema of an object, its runs answer
+    with data that fits it.
 
     A delegation or a research starts at once, or after the task that it `depends_on`. `scheduled` needs a `schedule`,
     or a `schedule_expression` in crontab form (UTC). `triggered` takes a `trigger_config`.
@@ -102,6 +104,7 @@ class TaskCreate(Inbound):
     grants: GrantsIn = Field(default_factory=GrantsIn)
     limits: LimitsIn | None = Field(default=None, examples=[None])
     model: ModelName | None = Field(default=None, examples=[None])
+    overrides: Overrides | None = Field(default=None, examples=[None])
     user_id: ExternalUserId | None = Field(default=None, examples=[None])
     schedule_expression: CronText | None = Field(default=None, examples=[None])
     schedule: ScheduleIn | None = Field(default=None, examples=[None])
@@ -123,6 +126,7 @@ class TaskPatch(Inbound):
     grants: GrantsIn | None = None
     limits: LimitsIn | None = Field(default=None, examples=[None])
     model: ModelName | None = Field(default=None, examples=[None])
+    overrides: Overrides | None = Field(default=None, examples=[None])
     schedule_expression: CronText | None = Field(default=None, examples=[None])
     schedule: ScheduleIn | None = Field(default=None, examples=[None])
     trigger_config: TriggerConfig | None = Field(default=None, examples=[None])
@@ -152,6 +156,7 @@ class TaskOut(Outbound):
     limits: dict[str, Any]
     model: str | None
     options: dict[str, Any] = Field(examples=[{}])
+    overrides: dict[str, Any]
     user_id: str = Field(examples=["owner"])
     schedule_expression: str | None = Field(examples=["0 9 * * *"])
     schedule: dict[str, Any] | None

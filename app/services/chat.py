@@ -11,6 +11,7 @@ from app.agents.llm import ModelSource
 from app.agents.registry import AgentRegistry
 from app.database.connection import Database
 from app.database.unit import Unit
+from app.models.agent import Overrides
 from app.models.approval import Approval
 from app.models.awaited import AwaitedCall
 from app.models.context import ContextChange
@@ -28,6 +29,7 @@ from app.services.extras import NOTHING, Extras, checked
 from app.services.idempotency import Once, earlier
 from app.services.intake import Claimant, Order, submit
 from app.services.steering import steer
+from app.services.tuning import accepted, check_model
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,8 @@ class Chat:
 class Say:
     """One turn as the caller asks for it; `prompt` None goes on from where the log stands.
 
-    `context` is a change to the conversation's context that goes along, `more` what else does.
+    `context` is a change to the conversation's context that goes along, `overrides` what is said otherwise than the
+    agent, `more` what else goes along.
     """
 
     prompt: str | None
@@ -59,6 +62,7 @@ class Say:
     on_busy: OnBusy = "reject"
     context: ContextChange | None = None
     more: Extras = NOTHING
+    overrides: Overrides | None = None
 
 
 class Said(NamedTuple):
@@ -105,7 +109,7 @@ async def say(chat: Chat, principal: Principal, conversation_id: UUID, wanted: S
             raise Conflict("The conversation is empty; send a message first.", code="nothing_to_continue")
         agent = await find(unit, chat.registry, conversation.agent)
         order = order_of(chat, principal, conversation, wanted, agent)
-        order = replace(order, more=await checked(unit, wanted.more, conversation.user_id))
+        order = replace(order, more={**order.more, **await checked(unit, wanted.more, conversation.user_id)})
         existing = await earlier(unit, once, order.id)
         if existing is not None:
             return await _said_before(unit, existing)
@@ -139,19 +143,25 @@ def order_of(
 ) -> Order:
     """The order that a turn of this conversation is."""
     pattern = chat.registry.pattern(conversation.pattern)
+    said = accepted(agent, wanted.overrides)
+    limits = merge_limits(agent.limits, pattern.limits)
+    model = said.get("model")
+    if model is not None:
+        check_model(chat.models, model, limits)
     return Order(
         conversation_id=conversation.id,
         pattern=pattern.name,
         lane=pattern.lane,
         agent=agent.name,
         agent_version=agent.version,
-        model=chat.models.name(agent.model),
+        model=chat.models.name(model or agent.model),
         max_attempts=pattern.max_attempts,
         trigger="message" if wanted.prompt is not None else "continue",
         created_by=principal.id,
         prompt=wanted.prompt,
-        limits=merge_limits(agent.limits, pattern.limits).model_dump(mode="json", exclude_none=True),
+        limits=limits.model_dump(mode="json", exclude_none=True),
         streamed=wanted.stream,
+        more={"overrides": said} if said else {},
     )
 
 

@@ -19,30 +19,29 @@ from pydantic_ai.messages import (
 )
 from pydantic_ai.run import AgentRunResult
 from pydantic_ai.tools import DeferredToolRequests, DeferredToolResults, ToolApproved, ToolDenied
-from pydantic_ai.usage import UsageLimits
 
 from app.agents.context import AgentContext, Grants, Target
 from app.agents.llm import Permanent, before_sending, classify
 from app.agents.text import clean
+from app.agents.tool import tightened
 from app.models.errors import LeaseLost, Unavailable
 from app.models.run import Limits, Run
 from app.services.attempt import Attempt
 from app.services.awaited import CLIENT_SECONDS, Await
 from app.services.definitions import definition_of, settle
+from app.services.delegating import usage_limits
 from app.services.ending import Ending
 from app.services.equipment import equip
-from app.services.history import prompts_of, step_of
+from app.services.history import step_of
 from app.services.journal import Journal
 from app.services.notes import Notes
 from app.services.research import Research, is_research
 from app.services.sidekick import state_of
 from app.services.sources import desk_of
+from app.services.words import began_by, words_of
 from app.services.workshop import Workshop
 
 log = structlog.get_logger(__name__)
-
-_ASKED_AS_SAVED = frozenset({"api", "execute", "schedule", "backfill"})
-"""Triggers of runs that are asked nothing but what a person saved with the task."""
 
 BACKOFF_BASE = 1.0
 BACKOFF_MOST = 60.0
@@ -99,7 +98,7 @@ class Conduct:
             return await self._research.advance()
         registry = self._workshop.registry
         definition = await definition_of(self._workshop.database, registry, run)
-        context = self._context(await self._words())
+        words = await words_of(self._workshop.database, run, attempt.messages)
         limits = Limits.model_validate(run.limits)
         agent: Agent[AgentContext, Any] = registry.build(
             definition, registry.pattern(run.pattern), model=self._workshop.models.resolve(run.model)
@@ -107,20 +106,22 @@ class Conduct:
         extra = await equip(self._workshop, attempt, definition)
         specs = {spec.name: spec for spec in registry.tools() if spec.name in definition.tools}
         specs |= {spec.name: spec for spec in extra.specs}
+        specs = {name: tightened(spec, definition.policies.get(name)) for name, spec in specs.items()}
         result = await agent.run(
             attempt.prompt,
             message_history=attempt.messages or None,
             deferred_tool_results=self._decisions(),
             conversation_id=str(run.conversation_id),
             run_id=f"{run.id}:{run.fence}",
-            deps=context,
+            deps=self._context(words),
             usage=attempt.usage,
-            usage_limits=_usage_limits(limits),
+            usage_limits=usage_limits(limits, extra.spent),
             timeout=max(limits.seconds - attempt.seconds, 0.001) if limits.seconds is not None else None,
             cancellation_token=self._token,
             event_stream_handler=self._stream if run.streamed else None,
             output_type=extra.output,
             instructions=extra.instructions or None,
+            model_settings=extra.settings or None,
             toolsets=extra.toolsets or None,
             capabilities=[Journal(attempt, specs), *extra.capabilities],
             infer_name=False,
@@ -136,28 +137,14 @@ class Conduct:
             message_history=attempt.messages or None,
             conversation_id=str(run.conversation_id),
             run_id=f"{run.id}:{run.fence}",
-            deps=self._context(await self._words()),
+            deps=self._context(await words_of(self._workshop.database, run, attempt.messages)),
             usage=attempt.usage,
-            usage_limits=_usage_limits(limits),
+            usage_limits=usage_limits(limits, {}),
             timeout=max(limits.seconds - attempt.seconds, 0.001) if limits.seconds is not None else None,
             cancellation_token=self._token,
             capabilities=[Journal(attempt, {})],
             infer_name=False,
         )
-
-    async def _words(self) -> str:
-        """What people said here themselves: not what a webhook or an earlier task has put into a prompt."""
-        run = self._attempt.run
-        own = run.input.get("prompt") or ""
-        if run.trigger == "sub_run":
-            return ""  # a model wrote it, and it may have read what strangers wrote
-        if run.task_id is not None and run.trigger not in _ASKED_AS_SAVED:
-            async with self._workshop.database.begin(run.workspace_id) as unit:
-                task = await unit.tasks.get(run.task_id)
-            return task.prompt if task else ""
-        if self._workshop.registry.pattern(run.pattern).lane != "interactive":
-            return own
-        return "\n".join([*prompts_of(self._attempt.messages), own])
 
     def _context(self, words: str) -> AgentContext:
         run = self._attempt.run
@@ -178,7 +165,7 @@ class Conduct:
             targets=tuple(Target(**target) for target in history.targets),
             taint=self._attempt.tainted,
             prompt=words,
-            trigger=run.trigger,
+            trigger=began_by(run),
             present=self._workshop.registry.pattern(run.pattern).lane == "interactive",
             grants=_grants(history.grants),
             mail=self._workshop.mail(run) if self._workshop.mail else None,
@@ -297,15 +284,6 @@ class Conduct:
             if isinstance(message, ModelResponse) and (message.run_id or "").startswith(own) and message.text:
                 return message.text
         return None
-
-
-def _usage_limits(limits: Limits) -> UsageLimits:
-    return UsageLimits(
-        request_limit=limits.steps,
-        tool_calls_limit=limits.tool_calls,
-        total_tokens_limit=limits.tokens,
-        cost_limit=limits.cost_usd,
-    )
 
 
 def _waiting(approvals: Sequence[Any], calls: Sequence[Await]) -> tuple[str, str]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic_ai import RunContext
 from pydantic_ai.capabilities import AbstractCapability
+from pydantic_ai.settings import ModelSettings
 from pydantic_ai.toolsets import AbstractToolset, FunctionToolset
 
 from app.agents.citing import Citing
@@ -18,11 +19,13 @@ from app.agents.schemas import violations
 from app.agents.tool import ToolSpec
 from app.services import sidekick
 from app.services.attempt import Attempt
+from app.services.delegating import delegation_of
 from app.services.interjections import Interjections
 from app.services.output import OutputCheck
 from app.services.papers import hand_over
 from app.services.sending import Sending
 from app.services.summaries import Summariser
+from app.services.tuning import instructions_of, settings_of
 from app.services.workshop import Workshop
 
 Instruction = str | Callable[[RunContext[AgentContext]], Awaitable[str]]
@@ -33,7 +36,8 @@ Instruction = str | Callable[[RunContext[AgentContext]], Awaitable[str]]
 class Equipment:
     """Additions to one attempt. `specs` are of tools in `toolsets` that the journal must know.
 
-    `output` stands for the agent's own kinds of output.
+    `output` stands for the agent's own kinds of output. `settings` go with every request of the model; `spent` is what
+    runs below this one have used of its limits.
     """
 
     capabilities: list[AbstractCapability[AgentContext]] = field(default_factory=list[AbstractCapability[AgentContext]])
@@ -41,6 +45,8 @@ class Equipment:
     specs: list[ToolSpec] = field(default_factory=list[ToolSpec])
     instructions: list[Instruction] = field(default_factory=list[Instruction])
     output: Sequence[Any] | None = None
+    settings: ModelSettings = field(default_factory=ModelSettings)
+    spent: dict[str, Any] = field(default_factory=dict[str, Any])
 
     def add(
         self,
@@ -71,7 +77,7 @@ def sending(shared: Workshop, attempt: Attempt, definition: AgentDefinition) -> 
 
 async def equip(shared: Workshop, attempt: Attempt, definition: AgentDefinition) -> Equipment:
     """Everything that this attempt needs. The attempt is loaded; no unit is open."""
-    extra = Equipment()
+    extra = Equipment(settings=settings_of(definition, attempt.run))
     extra.add(capabilities=[Interjections(attempt), sending(shared, attempt, definition)])
     if Brief.of(attempt.run.input) is not None:
         extra.add(capabilities=[Citing()])
@@ -81,6 +87,11 @@ async def equip(shared: Workshop, attempt: Attempt, definition: AgentDefinition)
     if papers:
         extra.add_tools([reading(papers)])
     check_output(shared, attempt, definition, papers, extra)
+    extra.add(instructions=instructions_of(attempt.run))
+    delegation = await delegation_of(shared, attempt, definition)
+    if delegation is not None:
+        extra.add(toolsets=[delegation.toolset], specs=[delegation.spec])
+        extra.spent = delegation.spent
     return extra
 
 

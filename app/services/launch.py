@@ -77,6 +77,8 @@ def more_of(task: Task) -> dict[str, Any]:
         more["output_schema"] = task.output_schema
     if "research" in task.options:
         more["options"] = task.options["research"]
+    if task.options.get("overrides"):
+        more["overrides"] = task.options["overrides"]
     return more
 
 

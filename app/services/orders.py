@@ -7,16 +7,16 @@ from typing import Any
 from app.agents.definition import AgentDefinition
 from app.agents.llm import ModelSource
 from app.agents.pattern import Pattern
-from app.agents.prices import price_known
 from app.agents.registry import AgentRegistry
 from app.database.unit import Unit
 from app.integrations.http import OutboundGuard
 from app.integrations.vault import Vault
-from app.models.errors import InvalidInput, NotFound, SettingError
+from app.models.errors import InvalidInput, NotFound
 from app.models.notification import NotificationConfig
 from app.models.run import Limits
 from app.models.target import TargetIn, TargetPolicy
 from app.services.definitions import find
+from app.services.tuning import check_model
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,16 +60,7 @@ class Desk:
 
     def check_model(self, name: str | None, limits: Limits) -> None:
         """Refuse a model that nobody could call, and a money budget on one whose price is unknown."""
-        if name is not None:
-            try:
-                self.models.check(self.models.name(name))
-            except SettingError as error:
-                raise InvalidInput(str(error), code="model_not_available") from None
-        if limits.cost_usd is not None and not price_known(self.models.name(name)):
-            raise InvalidInput(
-                "limits.cost_usd: the price of this model is not known, so a budget cannot be kept. Limit tokens.",
-                code="unpriced_model",
-            )
+        check_model(self.models, name, limits)
 
     def check_rules(
         self, config: NotificationConfig | None, agent: AgentDefinition, schema: Mapping[str, Any] | None = None

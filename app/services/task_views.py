@@ -63,6 +63,7 @@ def _saved(row: Task) -> dict[str, Any]:
         "options": row.options.get("research", {}),
         "trigger_config": row.trigger,
         "depends_on": after,
+        "overrides": row.options.get("overrides", {}),
     }
 
 

@@ -19,8 +19,9 @@ from app.services.intake import Order
 from app.services.launch import more_of
 from app.services.orders import Desk
 from app.services.task_views import STANDING
+from app.services.tuning import accepted, check_allowed
 
-_NULLABLE = frozenset({"title", "limits", "model", "depends_on", "options", "output_schema"})
+_NULLABLE = frozenset({"title", "limits", "model", "overrides", "depends_on", "options", "output_schema"})
 
 
 async def create(
@@ -34,9 +35,10 @@ async def create(
     pattern = desk.pattern(wanted.task_type, background=True)
     agent = await desk.agent(unit, pattern, wanted.agent)
     values = _stored(wanted.model_dump(exclude={"task_type", "agent", "user_id", *standing.FIELDS}), wanted, desk)
+    values |= _said_otherwise(wanted, agent, values["options"])
     desk.check_rules(wanted.notification_config, agent, wanted.output_schema)
     _check_options(wanted, pattern)
-    desk.check_model(wanted.model or agent.model, Limits.model_validate(values["limits"]))
+    desk.check_model(values["model"] or agent.model, Limits.model_validate(values["limits"]))
     task_id = task_id or new_id()
     existing = await earlier(unit, once, task_id)
     if existing is not None:
@@ -55,7 +57,7 @@ async def create(
 
 def _stored(values: dict[str, Any], wanted: TaskCreate | TaskPatch, desk: Desk) -> dict[str, Any]:
     """The wire's fields as the columns that they are stored in."""
-    stored = dict(values)
+    stored = {name: value for name, value in values.items() if name != "overrides"}
     if wanted.notification_config is not None and "notification_config" in stored:
         notifications.check(wanted.notification_config, desk.guard)
         stored["notification_config"] = wanted.notification_config.model_dump(mode="json", exclude_none=True)
@@ -71,6 +73,17 @@ def _stored(values: dict[str, Any], wanted: TaskCreate | TaskPatch, desk: Desk) 
 def _check_options(wanted: TaskCreate | TaskPatch, pattern: Pattern) -> None:
     if wanted.options is not None and pattern.name != "research":
         raise InvalidInput("body.options: only tasks of the type research take options.", code="options_not_taken")
+
+
+def _said_otherwise(wanted: TaskCreate | TaskPatch, agent: AgentDefinition, options: dict[str, Any]) -> dict[str, Any]:
+    """The columns of what the task says otherwise than its agent; `overrides.model` is the same as `model`."""
+    if wanted.model is not None:
+        check_allowed(agent, "model", "body.model")
+    if "overrides" not in wanted.model_fields_set:
+        return {}
+    said = accepted(agent, wanted.overrides)
+    model = said.pop("model", None)
+    return {"options": {**options, "overrides": said}, **({"model": model} if model else {})}
 
 
 async def _begin(unit: Unit, principal: Principal, task: Task, *, desk: Desk, trigger: str) -> Run:
@@ -140,12 +153,16 @@ async def change(unit: Unit, principal: Principal, task_id: UUID, wanted: TaskPa
         return row
     values = _stored({name: value for name, value in given.items() if name not in standing.FIELDS}, wanted, desk)
     values |= await standing.of_change(unit, row, wanted, desk)
-    model = values.get("model", row.model)
     agent = await desk.agent(unit, desk.pattern(row.pattern, background=True), row.agent)
+    if "options" in values:
+        kept = {name: value for name, value in row.options.items() if name != "research"}
+        values["options"] = {**kept, **values["options"]}
+    values |= _said_otherwise(wanted, agent, values.get("options", row.options))
     desk.check_rules(wanted.notification_config, agent, values.get("output_schema", row.output_schema))
     _check_options(wanted, desk.pattern(row.pattern, background=True))
     await extras.checked(unit, Extras(wanted.files or (), wanted.output_schema), row.user_id)
-    desk.check_model(model or agent.model, Limits.model_validate(values.get("limits", row.limits)))
+    present: dict[str, Any] = {"model": row.model, "limits": row.limits, **values}
+    desk.check_model(present["model"] or agent.model, Limits.model_validate(present["limits"]))
     return _seen(principal, await unit.tasks.change(row.id, values))
 
 

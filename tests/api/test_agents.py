@@ -124,6 +124,23 @@ async def test_an_agent_of_the_workspace_answers_and_its_runs_keep_their_version
     assert run["agent_version"] == (await client.get("/agents/support")).json()["version"] != made["version"]
 
 
+async def test_what_a_task_and_a_message_say_otherwise(client: httpx.AsyncClient) -> None:
+    await define(client)
+    task = {"task_type": "delegation", "prompt": "Go", "agent": "support"}
+    made = await client.post("/tasks", json={**task, "overrides": {"temperature": 1}})
+    assert made.json()["overrides"] == {"temperature": 1.0}
+    for fields in ({"overrides": {"seed": 1}}, {"model": "demo"}, {"overrides": {"model": "demo"}}):
+        refused = await client.post("/tasks", json={**task, **fields})
+        assert (refused.status_code, refused.json()["code"]) == (422, "override_not_allowed"), fields
+    patched = await client.patch(f"/tasks/{made.json()['id']}", json={"overrides": None})
+    assert patched.json()["overrides"] == {}
+    conversation = (await client.post("/conversations", json={"agent": "support"})).json()
+    path = f"/conversations/{conversation['id']}/messages"
+    refused = await client.post(path, json={"message": "Hello", "overrides": {"max_tokens": 5}})
+    assert (refused.status_code, refused.json()["code"]) == (422, "override_not_allowed")
+    assert (await client.post(path, json={"message": "Hello", "overrides": {"temperature": 0}})).status_code == 200
+
+
 async def test_agents_of_a_workspace_are_its_own(app: FastAPI, client: httpx.AsyncClient) -> None:
     made = await define(client)
     async with await stranger(app) as them:
