@@ -11,11 +11,17 @@ from collections.abc import AsyncIterator
 from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart, ToolCallPart
 from pydantic_ai.models.function import AgentInfo, DeltaToolCall, DeltaToolCalls, FunctionModel
 
-from app.agents import demo_planning, demo_research, demo_sidekick, demo_tools
+from app.agents import demo_documents, demo_planning, demo_research, demo_sidekick, demo_tools
 from app.agents.demo_arguments import sample
 from app.agents.demo_turn import LABEL, Move, Rule, last_turn
 
-RULES: tuple[Rule, ...] = (demo_research.rule, demo_planning.rule, demo_sidekick.rule, demo_tools.rule)
+RULES: tuple[Rule, ...] = (
+    demo_research.rule,
+    demo_planning.rule,
+    demo_documents.rule,
+    demo_sidekick.rule,
+    demo_tools.rule,
+)
 """Asked in this order; the first that has a move makes it. A new one is a file beside this one and an entry here."""
 
 

@@ -4,6 +4,7 @@ from fastapi import APIRouter
 from fastapi.routing import APIRoute
 
 from app.api import (
+    agent_runs,
     agents,
     api_keys,
     approval_links,
@@ -47,6 +48,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     openai_completions.router,
     openai_responses.router,
     usage.router,
+    agent_runs.router,
     agents.router,
     api_keys.router,
     health.router,

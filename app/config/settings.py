@@ -189,6 +189,13 @@ class FileSettings(Group):
     quota_mb: Count = Field(default=500, alias="SIXLANE_FILE_QUOTA_MB")
 
 
+class AgentRunSettings(Group):
+    """The agent runner: how long a request waits for others of the same user, and how long a run may execute."""
+
+    lock_seconds: Seconds = Field(default=5, alias="AGENT_LOCK_TIMEOUT")
+    run_seconds: Seconds = Field(default=600, alias="AGENT_RUN_TIMEOUT")
+
+
 class DeliverySettings(Group):
     """Notifications: how long one attempt may take, and for how many days they are kept."""
 
@@ -258,6 +265,7 @@ class Settings(BaseSettings):
     google: GoogleSettings = Field(default_factory=GoogleSettings)
     slack: SlackSettings = Field(default_factory=SlackSettings)
     files: FileSettings = Field(default_factory=FileSettings)
+    agent_runs: AgentRunSettings = Field(default_factory=AgentRunSettings)
     deliveries: DeliverySettings = Field(default_factory=DeliverySettings)
     rates: RateSettings = Field(default_factory=RateSettings)
     retention: RetentionSettings = Field(default_factory=RetentionSettings)

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.database.stores.agent_runs import AgentRunStore
 from app.database.stores.agents import AgentStore
 from app.database.stores.approval_links import ApprovalLinkStore
 from app.database.stores.approvals import ApprovalStore
@@ -159,6 +160,10 @@ class Unit:
     @cached_property
     def awaited(self) -> AwaitedStore:
         return AwaitedStore(self.connection, self.workspace_id)
+
+    @cached_property
+    def agent_runs(self) -> AgentRunStore:
+        return AgentRunStore(self.connection, self.workspace_id)
 
     @cached_property
     def files(self) -> FileStore:

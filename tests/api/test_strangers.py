@@ -97,11 +97,15 @@ async def test_every_id_of_ours_is_unknown_to_a_stranger(app: FastAPI, client: h
                 path = route.path.format(**ids)
                 answer = await them.request(method, path, json=BODIES.get(route.path) if method != "GET" else None)
                 assert answer.status_code == 404, (method, path, answer.text)
+                other = str(new_id())
                 absent = await them.request(
-                    method, route.path.format(**dict.fromkeys(ids, str(new_id()))), json=BODIES.get(route.path)
+                    method, route.path.format(**dict.fromkeys(ids, other)), json=BODIES.get(route.path)
                 )
                 same = ("status", "code", "title", "detail")
-                assert [answer.json()[part] for part in same] == [absent.json()[part] for part in same], path
+                told = [[str(one.json()[part]) for part in same] for one in (answer, absent)]
+                for own in ids.values():
+                    told[0][3] = told[0][3].replace(own, other)  # the agent runner says the id again, as it was asked
+                assert told[0] == told[1], path
                 asked += 1
         for path in ("/conversations", "/tasks", "/runs", "/approvals", "/deliveries", "/connections", "/files"):
             assert (await them.get(path)).json()["data"] == []
