@@ -1,15 +1,13 @@
 """Webhooks through the door: who gets in, what is stored, what a person can see and do about it."""
 
-import json
-import time
 from collections.abc import AsyncGenerator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 from conftest import test_settings
 from fastapi import FastAPI
+from support.webhook_door import deliveries, make, now, outside, send
 from support.webhook_signing import SECRET, SIGNERS, STAMPED, standard
 
 from app.config import Settings
@@ -18,40 +16,6 @@ from app.services import keys
 
 SEED_BODY = {"event": "data_received", "data": "..."}
 NOBODY = "0199f0c2-a1b2-7d6c-8f2b-6d0f4f1f0a11"
-
-
-def now() -> int:
-    return int(time.time())
-
-
-def outside(app: FastAPI, host: str = "agents.example", peer: str = "192.0.2.7") -> httpx.AsyncClient:
-    transport = httpx.ASGITransport(app, raise_app_exceptions=False, client=(peer, 5000))
-    return httpx.AsyncClient(transport=transport, base_url=f"https://{host}", timeout=30)
-
-
-async def make(client: httpx.AsyncClient, prompt: str = "Process it", **trigger: Any) -> dict[str, Any]:
-    body = {"task_type": "triggered", "prompt": prompt, "trigger_config": trigger}
-    answer = await client.post("/tasks", json=body)
-    assert answer.status_code == 201, answer.text
-    return answer.json()
-
-
-async def send(
-    client: httpx.AsyncClient, task: dict[str, Any], body: bytes | Any = b"{}", **headers: str
-) -> httpx.Response:
-    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return await client.post(f"/tasks/webhooks/{task['id']}", content=raw, headers=headers)
-
-
-async def deliveries(client: httpx.AsyncClient, task: dict[str, Any], **query: Any) -> list[dict[str, Any]]:
-    answer = await client.get(f"/tasks/{task['id']}/webhook/deliveries", params=query)
-    assert answer.status_code == 200, answer.text
-    return answer.json()["data"]
-
-
-async def move_clock(app: FastAPI, by: str) -> None:
-    async with app.state.runtime.database.across() as unit:
-        await unit.connection.exec_driver_sql(f"UPDATE app_clock SET offset_by = interval '{by}'")
 
 
 @pytest.fixture
@@ -279,128 +243,3 @@ async def test_the_same_id_with_another_body_changes_nothing(client: httpx.Async
     assert "first one counts" in other.json()["reason"]
     [kept] = await deliveries(client, task)
     assert "first one counts" in kept["reason"]
-
-
-async def test_a_secret_is_replaced_while_the_one_before_still_holds(app: FastAPI, client: httpx.AsyncClient) -> None:
-    task = await make(client, scheme="standard")
-    first = task["webhook_secret"]
-
-    async def takes(secret: str, at: int | None = None) -> bool:
-        event = f"e{time.monotonic_ns()}"
-        headers = standard(b"{}", at=at or now(), secret=secret, event=event)
-        return (await send(client, task, **headers)).status_code == 202
-
-    assert await takes(first)
-    rotated = (await client.post(f"/tasks/{task['id']}/webhook/rotate", json={})).json()
-    second = rotated["webhook_secret"]
-    assert rotated["previous_expires_at"] is not None
-    assert await takes(first)
-    assert await takes(second)
-    third = (await client.post(f"/tasks/{task['id']}/webhook/rotate", json={"grace_hours": 2})).json()["webhook_secret"]
-    assert not await takes(first)
-    assert await takes(second)
-    assert await takes(third)
-    await move_clock(app, "3 hours")
-    assert not await takes(second, now() + 10_800)
-    assert await takes(third, now() + 10_800)
-    assert not await takes(third)
-    at_once = await client.post(f"/tasks/{task['id']}/webhook/rotate", json={"grace_hours": 0, "secret": SECRET})
-    assert at_once.json() == {
-        "webhook_secret": SECRET,
-        "webhook_url": task["webhook_url"],
-        "previous_expires_at": None,
-    }
-    assert not await takes(third, now() + 10_800)
-    assert await takes(SECRET, now() + 10_800)
-
-
-async def test_a_webhook_without_a_secret_gets_one_and_asks_for_it_from_then_on(client: httpx.AsyncClient) -> None:
-    task = await make(client)
-    assert (await send(client, task)).status_code == 202
-    made = (await client.post(f"/tasks/{task['id']}/webhook/rotate", json={})).json()
-    assert made["previous_expires_at"] is None
-    assert (await send(client, task, b"[]")).status_code == 401
-    signed = standard(b"[]", at=now(), secret=made["webhook_secret"])
-    assert (await send(client, task, b"[]", **signed)).status_code == 202
-    plain = await make(client, scheme="none")
-    assert (await client.post(f"/tasks/{plain['id']}/webhook/rotate", json={})).status_code == 409
-    bad = await client.post(f"/tasks/{task['id']}/webhook/rotate", json={"secret": "not base64, not whsec"})
-    assert bad.status_code == 422
-
-
-async def test_an_event_can_be_replayed(client: httpx.AsyncClient) -> None:
-    task = await make(client, filter=[{"path": "$.go", "exists": True}])
-    first = (await send(client, task, {"stay": 1})).json()
-    path = f"/tasks/{task['id']}/webhook/deliveries/{first['delivery_id']}/replay"
-    again = await client.post(path, headers={"Idempotency-Key": "once"})
-    assert again.status_code == 202, again.text
-    made = again.json()
-    assert made["outcome"] == "replayed"
-    assert again.headers["location"] == f"/runs/{made['run_id']}"
-    repeated = await client.post(path, headers={"Idempotency-Key": "once"})
-    assert repeated.json() == made
-    assert repeated.headers["idempotency-replayed"] == "true"
-    assert (await client.post(path)).json()["run_id"] != made["run_id"]
-    shown = (await client.get(f"/tasks/{task['id']}/webhook/deliveries/{made['delivery_id']}")).json()
-    assert (shown["replay_of"], shown["body"]) == (first["delivery_id"], '{"stay": 1}')
-    await client.post(f"/tasks/{task['id']}/disable")
-    assert (await client.post(path)).status_code == 409
-
-
-async def test_a_request_can_be_tried_out_without_any_effect(client: httpx.AsyncClient) -> None:
-    task = await make(
-        client,
-        "Greet {{who}} {{7*7}}",
-        scheme="standard",
-        secret=SECRET,
-        mapping={"who": "$.user"},
-        filter=[{"path": "$.action", "equals": "opened"}],
-    )
-    body = '{"user": "Ada", "action": "opened"}'
-    path = f"/tasks/{task['id']}/webhook/test"
-    headers = standard(body.encode(), at=now())
-    tried = (await client.post(path, json={"headers": headers, "body_text": body})).json()
-    assert (tried["verdict"], tried["filtered"], tried["would_run"]) == ("valid", False, True)
-    assert tried["variables"] == {"who": "Ada"}
-    assert tried["prompt"].startswith("Greet Ada {{7*7}}\n\n")
-    assert tried["filter"] == [{"path": "$.action", "test": "equals", "found": "opened", "holds": True}]
-    unsigned = (await client.post(path, json={"body": {"user": "Bob", "action": "closed"}})).json()
-    assert (unsigned["verdict"], unsigned["filtered"], unsigned["would_run"]) == ("invalid", True, False)
-    assert not await deliveries(client, task)
-    await send(client, task, body.encode(), **headers)
-    assert (await client.post(path, json={"headers": headers, "body_text": body})).json()["duplicate"] is True
-    assert (await client.post(path, json={"body": 1, "body_text": "1"})).status_code == 422
-    local = await make(client)
-    told = (await client.post(f"/tasks/{local['id']}/webhook/test", json={"body": SEED_BODY})).json()
-    assert (told["verdict"], told["would_run"]) == ("unsigned", True)
-
-
-async def test_events_may_come_only_so_often(app: FastAPI, client: httpx.AsyncClient) -> None:
-    task = await make(client, max_per_minute=2, filter=[{"path": "$.n", "exists": True}])
-    assert [(await send(client, task, {"n": n})).status_code for n in (1, 2)] == [202, 202]
-    over = await send(client, task, {"n": 3})
-    assert (over.status_code, over.json()["code"]) == (429, "rate_limited")
-    assert 0 < int(over.headers["retry-after"]) <= 60
-    assert (await send(client, task, {"n": 1})).status_code == 200
-    assert (await send(client, task, {"m": 1})).json()["outcome"] == "filtered"
-    await move_clock(app, "61 seconds")
-    assert (await send(client, task, {"n": 3})).status_code == 202
-
-
-async def test_slack_gets_its_word_back(client: httpx.AsyncClient) -> None:
-    task = await make(client, scheme="slack", secret=SECRET)
-    body = b'{"type": "url_verification", "challenge": "3eZb"}'
-    answer = await send(client, task, body, **SIGNERS["slack"](body, at=now()))
-    assert (answer.status_code, answer.text) == (200, "3eZb")
-    assert (await send(client, task, body)).status_code == 401
-    assert not await deliveries(client, task)
-
-
-async def test_only_triggered_tasks_have_a_webhook(client: httpx.AsyncClient) -> None:
-    task = (await client.post("/tasks", json={"task_type": "delegation", "prompt": "Go"})).json()
-    for method, tail in (("GET", "deliveries"), ("POST", "rotate"), ("POST", "test")):
-        answer = await client.request(
-            method, f"/tasks/{task['id']}/webhook/{tail}", json={} if method == "POST" else None
-        )
-        assert (answer.status_code, answer.json()["code"]) == (409, "no_webhook")
-    assert (await client.get(f"/tasks/{NOBODY}/webhook/deliveries")).status_code == 404

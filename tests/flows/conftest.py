@@ -10,15 +10,18 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 import pytest
+from support.far_inbox import FarInbox, far_inbox
 from support.ledger import check_history
 from support.loopback import Loopback
 from support.model_server import model_server, script
+from support.notices import Room, means_of, open_room
 from support.programs import SIXLANE, Running, clean_environment
 from support.receiver import receiver
 from support.stores import temporary_folder
 
 from app.agents.registry import AgentRegistry
 from app.config import load_settings
+from app.database.connection import Database
 from app.database.stores.entries import ConversationLog
 from app.models.approval import Approval, DecisionIn
 from app.models.conversation import Entry
@@ -184,3 +187,17 @@ def place() -> Generator[tuple[str, Path]]:
             found = re.search(r"API\s+http://(\S+)", up.text)
             assert found is not None
             yield found.group(1), folder
+
+
+@pytest.fixture
+def far() -> Iterator[FarInbox]:
+    """A receiver of notifications."""
+    with far_inbox() as opened:
+        yield opened
+
+
+@pytest.fixture
+async def room(database: Database, far: FarInbox) -> AsyncGenerator[Room]:
+    """A workspace whose notifications may go there."""
+    async with open_room(database, means_of(allow=[far.netloc], seconds=2)) as opened:
+        yield opened

@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+from support.far_inbox import FarInbox
+
 from app.channels.channel import Means
 from app.database.connection import Database
 from app.integrations.http import OutboundGuard, Resolver, resolve
@@ -25,6 +27,11 @@ from app.services.courier import Courier, CourierOptions
 
 VAULT = Vault([("test", b"k" * 32)])
 BASE = "https://sixlane.example"
+
+
+def hook(far: FarInbox, **more: Any) -> dict[str, Any]:
+    """How a task tells that receiver."""
+    return {"channels": ["webhook"], "webhook_url": f"{far.url}/hook", **more}
 
 
 def run_of(task: Task, status: str = "completed", **more: Any) -> Run:
