@@ -52,6 +52,7 @@ async def test_the_owner_at_the_machine_is_not_asked_again(place: Place) -> None
         del hers.client.headers["Sec-Fetch-Site"]
         page = await hers.go(await place.link())
     connected(page, ADA, "owner")
+    assert await place.connection() is not None
 
 
 async def test_a_link_holds_once_and_in_one_browser(place: Place) -> None:

@@ -11,7 +11,9 @@ from app.api.deps import Keyless
 from app.api.pages import cursor, place
 from app.api.route import mark_of
 from app.api.routers import routes
+from app.database.unit import Unit
 from app.models.ids import new_id
+from app.models.run import Run
 from app.runtime import Runtime
 
 BODIES: dict[str, dict[str, Any]] = {
@@ -24,6 +26,42 @@ BODIES: dict[str, dict[str, Any]] = {
     "/tasks/{task_id}/backfill": {"from": "2026-11-01T00:00:00Z", "to": "2026-11-02T00:00:00Z"},
     "/approvals/{approval_id}/decision": {"decision": "approve"},
 }
+
+
+async def of_run(unit: Unit, run: Run) -> dict[str, str]:
+    """What a run of ours has brought about: an approval, a delivery, a connection."""
+    approval = await unit.approvals.ask(
+        {
+            "id": new_id(),
+            "run_id": run.id,
+            "conversation_id": run.conversation_id,
+            "user_id": run.user_id,
+            "kind": "tool_call",
+            "tool": "http_post",
+            "tool_call_id": "call",
+            "step": 1,
+            "arguments": {},
+            "arguments_hash": "x",
+        },
+        days=1,
+    )
+    delivery = await unit.deliveries.add(
+        {
+            "id": new_id(),
+            "user_id": run.user_id,
+            "event": "run.completed",
+            "channel": "email",
+            "target": {"to": "user@example.com", "place": "smtp"},
+            "content": {"type": "run.completed", "facts": {"title": "Ours"}, "data": {}},
+            "status": "dead",
+            "dedup_key": "ours",
+        }
+    )
+    assert delivery is not None
+    connection_id = new_id()
+    values = {"id": connection_id, "user_id": run.user_id, "subject": "1", "account": "ada@example.com"}
+    await unit.connections.put({**values, "scopes": []}, access_seconds=0)
+    return {"approval_id": str(approval.id), "delivery_id": str(delivery.id), "connection_id": str(connection_id)}
 
 
 async def ours(app: FastAPI, client: httpx.AsyncClient) -> dict[str, str]:
@@ -39,48 +77,15 @@ async def ours(app: FastAPI, client: httpx.AsyncClient) -> dict[str, str]:
     async with runtime.database.across() as across:
         workspace = await across.directory.workspace("default")
     async with runtime.database.begin(workspace.id) as unit:
-        run = await unit.runs.get(turn_id := UUID(turn["run_id"]))
+        run = await unit.runs.get(UUID(turn["run_id"]))
         assert run is not None
-        approval = await unit.approvals.ask(
-            {
-                "id": new_id(),
-                "run_id": turn_id,
-                "conversation_id": run.conversation_id,
-                "user_id": run.user_id,
-                "kind": "tool_call",
-                "tool": "http_post",
-                "tool_call_id": "call",
-                "step": 1,
-                "arguments": {},
-                "arguments_hash": "x",
-            },
-            days=1,
-        )
-        delivery = await unit.deliveries.add(
-            {
-                "id": new_id(),
-                "user_id": run.user_id,
-                "event": "run.completed",
-                "channel": "email",
-                "target": {"to": "user@example.com", "place": "smtp"},
-                "content": {"type": "run.completed", "facts": {"title": "Ours"}, "data": {}},
-                "status": "dead",
-                "dedup_key": "ours",
-            }
-        )
-        assert delivery is not None
-        connection_id = new_id()
-        values = {"id": connection_id, "user_id": run.user_id, "subject": "1", "account": "ada@example.com"}
-        await unit.connections.put({**values, "scopes": []}, access_seconds=0)
-    return {
+        more = await of_run(unit, run)
+    return more | {
         "conversation_id": conversation["id"],
         "run_id": turn["run_id"],
-        "delivery_id": str(delivery.id),
         "task_id": task["id"],
         "event_id": event["delivery_id"],
-        "approval_id": str(approval.id),
         "key_id": key["id"],
-        "connection_id": str(connection_id),
         "file_id": file["id"],
     }
 

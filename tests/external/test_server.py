@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 import shutil
+import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -57,7 +58,9 @@ def nginx(folder: Path, *arguments: str) -> list[str]:
 
 
 def test_nginx_accepts_its_configuration(tmp_path: Path) -> None:
-    run(*nginx(nginx_files(tmp_path, free_port(), [8001, 8002]), "-t"), cwd=tmp_path)
+    command = nginx(nginx_files(tmp_path, free_port(), [8001, 8002]), "-t")
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 @dataclass(frozen=True)

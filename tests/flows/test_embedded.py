@@ -208,9 +208,11 @@ async def test_nothing_outlives_a_killed_owner(data: Path) -> None:
     process = attach_in_process(data)
     await attached(process)
     servers = pids(data)
+    assert len(servers) == 2
     process.kill()
     leave(process)
     await until(lambda: not any(command_line(pid) for pid in servers.values()), seconds=5)
+    assert pids(data) == {}
 
 
 @pytest.mark.parametrize("role", ["postgres", "valkey"])

@@ -323,9 +323,12 @@ async def test_a_digest_every_morning_is_proposed_and_made_by_a_click(scene: Sce
 async def test_a_message_behind_a_card_is_told_to_wait(scene: Scene, far_end: Loopback) -> None:
     approval_id, ts = await scene.card(far_end)
     await scene.door.say(message("and another thing"))
+    answers = lambda: [one for one in scene.slack.said() if "You said: and another thing" in one.text]  # noqa: E731
     await scene.slack.text("once you have decided")
+    assert answers() == []
     await scene.door.click(click("approve", approval_id, ts=ts))
     await scene.slack.text("You said: and another thing")
+    assert len(answers()) == 1
 
 
 async def test_a_slow_answer_is_shown_as_it_grows_and_can_be_stopped(scene: Scene, model: Loopback) -> None:
