@@ -77,14 +77,15 @@ async def _turn(
         return event_stream(follow(runtime.database, runtime.hub, run.workspace_id, run.id, after), headers)
     turn = chat.Turn(run, None, []) if steered else await chat.answer(runtime.works.chat, run)
     return Response(
-        _shown(turn, steered=steered).model_dump_json(),
+        turn_out(turn, steered=steered).model_dump_json(),
         status_code=200 if turn.run.status in TERMINAL else 202,
         media_type="application/json",
         headers=headers,
     )
 
 
-def _shown(turn: chat.Turn, *, steered: bool = False) -> TurnOut:
+def turn_out(turn: chat.Turn, *, steered: bool = False) -> TurnOut:
+    """A turn as clients see it."""
     run, result = turn.run, turn.result
     reply = None
     if result is not None and result.text is not None:

@@ -11,6 +11,7 @@ from app.database.stores.approval_links import ApprovalLinkStore
 from app.database.stores.approvals import ApprovalStore
 from app.database.stores.awaited import AwaitedStore
 from app.database.stores.births import BirthStore
+from app.database.stores.branches import BranchStore
 from app.database.stores.connections import ConnectionStore
 from app.database.stores.conversations import ConversationStore
 from app.database.stores.deliveries import DeliveryStore
@@ -172,6 +173,10 @@ class Unit:
     @cached_property
     def sources(self) -> SourceStore:
         return SourceStore(self.connection, self.workspace_id)
+
+    @cached_property
+    def branches(self) -> BranchStore:
+        return BranchStore(self.connection, self.workspace_id)
 
     @cached_property
     def summaries(self) -> SummaryStore:

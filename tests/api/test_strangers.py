@@ -19,6 +19,7 @@ from app.runtime import Runtime
 BODIES: dict[str, dict[str, Any]] = {
     "/conversations/{conversation_id}": {"title": "Mine"},
     "/conversations/{conversation_id}/messages": {"message": "Hello"},
+    "/conversations/{conversation_id}/branch": {"from": "01a1fdbe-6051-719e-b21e-8a5db1bd943a"},
     "/conversations/{conversation_id}/continue": {"message": "Hello"},
     "/conversations/{conversation_id}/context": {"merge": {}},
     "/runs/{run_id}/tool-results": {"results": [{"tool_call_id": "call", "content": 1}]},
