@@ -24,6 +24,7 @@ from app.models.openai import (
     SpokenIn,
     text_of,
 )
+from app.services import awaited
 from app.services.client_tools import declared
 from app.services.responses import Answers, Decided
 
@@ -117,7 +118,7 @@ def answers_of(given: str | Sequence[ResponseItem]) -> Answers:
         raise InvalidInput(
             "Answer the calls first, and send the message with the next request.", extra={"param": "input"}
         )
-    results = {item.call_id: text_of(item.output) for item in outputs}
+    results = {item.call_id: awaited.ok(text_of(item.output)) for item in outputs}
     if len(results) != len(outputs):
         raise InvalidInput("One call has two outputs.", extra={"param": "input"})
     return Answers(results, [Decided(_approval(item), item.approve, item.reason) for item in decisions])

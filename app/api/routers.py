@@ -4,6 +4,7 @@ from fastapi import APIRouter
 from fastapi.routing import APIRoute
 
 from app.api import (
+    ag_ui,
     agent_runs,
     agents,
     api_keys,
@@ -27,6 +28,7 @@ from app.api import (
     tasks,
     tool_results,
     usage,
+    vercel_ai,
     webhooks,
 )
 
@@ -46,6 +48,8 @@ ROUTERS: tuple[APIRouter, ...] = (
     connections.router,
     deliveries.router,
     slack.router,
+    vercel_ai.router,
+    ag_ui.router,
     openai_models.router,
     openai_completions.router,
     openai_responses.router,

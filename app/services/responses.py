@@ -65,18 +65,25 @@ def unknown() -> NotFound:
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """A person's word on an approval."""
+    """A person's word on an approval; `arguments` are those that the call shall have instead."""
 
     approval_id: UUID
     approve: bool
     note: str | None = None
+    arguments: dict[str, Any] | None = None
+
+    def decision(self) -> DecisionIn:
+        """The same as the approval takes it."""
+        if self.approve and self.arguments is not None:
+            return DecisionIn(decision="edit", arguments=self.arguments, note=self.note)
+        return DecisionIn(decision="approve" if self.approve else "deny", note=self.note)
 
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What a response that waits is answered with: results of functions by call id, and decisions."""
+    """What a run that waits is answered with: outcomes of calls by id (`awaited.ok`, `failed`), and decisions."""
 
-    results: dict[str, str] = field(default_factory=dict[str, str])
+    results: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
     decisions: Sequence[Decided] = ()
 
     def __bool__(self) -> bool:
@@ -163,15 +170,22 @@ async def answer(
             return Begun(await made_before(unit, existing), following, True)
         run = await runs.get(unit, principal, previous.run_id)
         await unit.conversations.lock(run.conversation_id)
-        await _decide(unit, principal, run, given.decisions, registry)
-        outcomes = {call_id: awaited.ok(text) for call_id, text in given.results.items()}
-        if outcomes:
-            await awaited.answer(unit, run.id, outcomes, answered_by=principal.id)
-        await _nothing_open(unit, run)
         await settle(unit, once, run.id)
-        found = await unit.runs.get(run.id)
+        return Begun(await put_answers(unit, principal, run, given, registry), following, False)
+
+
+async def put_answers(unit: Unit, principal: Principal, run: Run, given: Answers, registry: AgentRegistry) -> Run:
+    """Answer all that the run waits for, and return it as it goes on. Its conversation is locked.
+
+    Raises NotFound, InvalidInput when something stays unanswered, Conflict when somebody was faster, Forbidden.
+    """
+    await _decide(unit, principal, run, given.decisions, registry)
+    if given.results:
+        await awaited.answer(unit, run.id, given.results, answered_by=principal.id)
+    await _nothing_open(unit, run)
+    found = await unit.runs.get(run.id)
     assert found is not None
-    return Begun(found, following, False)
+    return found
 
 
 async def _decide(
@@ -183,8 +197,7 @@ async def _decide(
         asked = await approvals.get(unit, principal, one.approval_id)
         if asked.run_id != run.id:
             raise NotFound("The response asks for no such approval.", code="approval_not_found")
-        wanted = DecisionIn(decision="approve" if one.approve else "deny", note=one.note)
-        await approvals.decide(unit, principal, one.approval_id, wanted, tools=registry)
+        await approvals.decide(unit, principal, one.approval_id, one.decision(), tools=registry)
 
 
 async def _nothing_open(unit: Unit, run: Run) -> None:

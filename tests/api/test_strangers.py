@@ -23,6 +23,14 @@ BODIES: dict[str, dict[str, Any]] = {
     "/conversations/{conversation_id}/continue": {"message": "Hello"},
     "/conversations/{conversation_id}/context": {"merge": {}},
     "/runs/{run_id}/tool-results": {"results": [{"tool_call_id": "call", "content": 1}]},
+    "/conversations/{conversation_id}/vercel-ai": {
+        "messages": [{"role": "user", "parts": [{"type": "text", "text": "Hi"}]}]
+    },
+    "/conversations/{conversation_id}/ag-ui": {
+        "threadId": "t",
+        "runId": "r",
+        "messages": [{"id": "m", "role": "user", "content": "Hi"}],
+    },
     "/tasks/{task_id}": {"title": "Mine"},
     "/tasks/{task_id}/backfill": {"from": "2026-11-01T00:00:00Z", "to": "2026-11-02T00:00:00Z"},
     "/approvals/{approval_id}/decision": {"decision": "approve"},
@@ -83,6 +91,7 @@ async def ours(app: FastAPI, client: httpx.AsyncClient) -> dict[str, str]:
         more = await of_run(unit, run)
     return more | {
         "conversation_id": conversation["id"],
+        "chat_id": "chat",
         "run_id": turn["run_id"],
         "task_id": task["id"],
         "event_id": event["delivery_id"],
