@@ -170,7 +170,7 @@ class Conduct:
             grants=_grants(history.grants),
             mail=self._workshop.mail(run) if self._workshop.mail else None,
             planner=self._workshop.planner(run) if self._workshop.planner else None,
-            sources=desk_of(self._workshop.database, self._workshop.search, run),
+            sources=desk_of(self._workshop, run),
             app_state=state_of(self._workshop, self._attempt),
             shelf=self._workshop.files.shelf(run) if self._workshop.files else None,
         )

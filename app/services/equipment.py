@@ -24,6 +24,7 @@ from app.services.interjections import Interjections
 from app.services.output import OutputCheck
 from app.services.papers import hand_over
 from app.services.sending import Sending
+from app.services.sources import words_of
 from app.services.summaries import Summariser
 from app.services.tuning import instructions_of, settings_of
 from app.services.workshop import Workshop
@@ -80,7 +81,7 @@ async def equip(shared: Workshop, attempt: Attempt, definition: AgentDefinition)
     extra = Equipment(settings=settings_of(definition, attempt.run))
     extra.add(capabilities=[Interjections(attempt), sending(shared, attempt, definition)])
     if Brief.of(attempt.run.input) is not None:
-        extra.add(capabilities=[Citing()])
+        extra.add(capabilities=[Citing()], instructions=words_of(attempt.run))
     extra.add(instructions=sidekick.words(shared, attempt))
     extra.add_tools(sidekick.client_tools(attempt))
     papers = await hand_over(shared, attempt)

@@ -6,9 +6,11 @@ from uuid import UUID
 from pydantic_ai import ToolFailed
 
 from app.agents.research import Brief
-from app.database.connection import Database
-from app.integrations.search import Hit, SearchFailed, WebSearch
+from app.integrations.search import Hit, SearchFailed
+from app.models.document import UnreadableDocument
+from app.models.errors import InvalidInput
 from app.models.run import Run
+from app.services.workshop import Workshop
 
 
 def root_of(run: Run) -> UUID:
@@ -16,24 +18,29 @@ def root_of(run: Run) -> UUID:
     return run.root_run_id or run.id
 
 
-def desk_of(database: Database, search: WebSearch | None, run: Run) -> "Sources | None":
+def desk_of(shared: Workshop, run: Run) -> "Sources | None":
     """What the run of a researcher may read; None for any other run."""
     brief = Brief.of(run.input)
-    if brief is None:
-        return None
-    return Sources(database, search, run, kinds=frozenset(brief.kinds), urls=frozenset(brief.urls))
+    return None if brief is None else Sources(shared, run, brief)
+
+
+def words_of(run: Run) -> list[str]:
+    """What a researcher is told of what it may read without a search."""
+    brief = Brief.of(run.input)
+    named = [*(f"file:{one}" for one in brief.files if "files" in brief.kinds), *brief.urls] if brief else []
+    return [f"You may read these with read_source: {', '.join(named)}."] if named else []
 
 
 class Sources:
     """The desk of one researcher: the kinds of sources and the pages that the research may use."""
 
-    def __init__(
-        self, database: Database, search: WebSearch | None, run: Run, *, kinds: frozenset[str], urls: frozenset[str]
-    ) -> None:
-        self.kinds = kinds
-        self.urls = urls
-        self._database = database
-        self._search = search
+    def __init__(self, shared: Workshop, run: Run, brief: Brief) -> None:
+        self.kinds: frozenset[str] = frozenset(brief.kinds)
+        self.urls: frozenset[str] = frozenset(brief.urls)
+        self._files = frozenset(brief.files)
+        self._database = shared.database
+        self._search = shared.search
+        self._room = shared.files
         self._run = run
 
     async def search(self, query: str, most: int) -> list[Hit]:
@@ -44,7 +51,13 @@ class Sources:
 
     async def document(self, file_id: str) -> tuple[str, str]:
         """Title and text of a document of the task. Raises ToolFailed."""
-        raise ToolFailed(f"There is no document {file_id}.")
+        if self._room is None or file_id not in self._files:
+            raise ToolFailed("This is no document of the research.")
+        try:
+            paper = await self._room.read(self._run.workspace_id, self._run.user_id, UUID(file_id))
+        except (InvalidInput, UnreadableDocument) as error:
+            raise ToolFailed(error.detail) from error
+        return paper.name, paper.document.text
 
     async def keep(self, ref: str, kind: str, address: str, title: str, excerpt: str) -> None:
         """Note that this was fetched, under its reference."""

@@ -73,6 +73,8 @@ def _stored(values: dict[str, Any], wanted: TaskCreate | TaskPatch, desk: Desk) 
 def _check_options(wanted: TaskCreate | TaskPatch, pattern: Pattern) -> None:
     if wanted.options is not None and pattern.name != "research":
         raise InvalidInput("body.options: only tasks of the type research take options.", code="options_not_taken")
+    if wanted.output_schema is not None and pattern.name == "research":
+        raise InvalidInput("body.output_schema: a research comes to a report.", code="output_schema_not_taken")
 
 
 def _said_otherwise(wanted: TaskCreate | TaskPatch, agent: AgentDefinition, options: dict[str, Any]) -> dict[str, Any]:

@@ -1,13 +1,18 @@
 """What research refuses and where it stops: invented citations, composed addresses, limits, dead searches."""
 
+import io
 from typing import Any
 from urllib.parse import urlsplit
+from uuid import uuid4
 
+import pytest
 from support.research import begun_by, done, found, question, reported, research, say, seen, topic, writing
 from support.search_server import small_web
 
 from app.agents.citations import ref_of
+from app.models.errors import InvalidInput
 from app.models.run import RunOut
+from app.services import files
 from tests.flows.conftest import Desk, OpenDesk
 
 TIDES, BEES = ref_of("corpus:tides"), ref_of("corpus:bees")
@@ -137,3 +142,21 @@ async def test_a_search_that_fails_is_shown(open_desk: OpenDesk) -> None:
             run = await order(desk, topic(lost))
             assert (run.status, run.status_reason) == ("failed", "nothing_found")
             assert "The search at searxng answered 503." in (run.status_detail or "")
+
+
+async def test_documents_of_the_task_are_read_and_cited(open_desk: OpenDesk) -> None:
+    async with open_desk() as desk:
+        upload = files.measured(io.BytesIO(b"The harbour is 12 metres deep."), "harbour.txt", "")
+        async with desk.runtime.database.begin(desk.owner.workspace_id) as unit:
+            paper, _ = await files.keep(unit, desk.owner, upload, user_id=None, quota=10**9, once=None)
+        source = f"file:{paper.id}"
+        ref = ref_of(source)
+        other = say("read_source", {"source": f"file:{uuid4()}"})
+        read = say("read_source", {"source": source})
+        part = question("depth", other, read, found(writing(reported(f"It is 12 metres deep [{ref}].")), ref))
+        run = await order(desk, topic(part), options={"sources": ["files"]}, files=[paper.id])
+        assert (run.status, run.status_detail) == ("completed", None)
+        assert run.result["markdown"].endswith(f"1. harbour.txt ({source})")
+        assert "read_source: This is no document of the research." in run.result["markdown"]
+        with pytest.raises(InvalidInput, match="a research comes to a report"):
+            await research(desk.runtime, desk.owner, topic(part), output_schema={"type": "object"})
