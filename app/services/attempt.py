@@ -16,7 +16,7 @@ from app.database.stores.entries import ConversationLog
 from app.database.unit import Unit
 from app.models.approval import Approval
 from app.models.awaited import AwaitedCall
-from app.models.errors import LeaseLost, Unavailable
+from app.models.errors import LeaseLost
 from app.models.frames import EventBatch
 from app.models.ids import new_id
 from app.models.run import Run, RunResult, ToolCall
@@ -26,12 +26,10 @@ from app.services.ending import Ending, Told, run_usage, usage_document
 from app.services.event_log import EventLog
 from app.services.leaving import leave, seq_of
 from app.services.news import News
+from app.services.persistence import Persistence
 from app.services.uninterrupted import uninterrupted
 
 T = TypeVar("T")
-
-PERSIST_SECONDS = 60.0
-"""How long a finished step is held in memory while the database is away, before the attempt gives up."""
 
 
 class Attempt:
@@ -52,6 +50,7 @@ class Attempt:
         self.result: RunResult | None = None
         self._database = database
         self._opened = opened
+        self._writes = Persistence(database, run.workspace_id, events)
         self._leased = leased
         self.news = News(database, run, ring)
         self._loop = asyncio.get_running_loop()
@@ -71,7 +70,6 @@ class Attempt:
         self.usage = run_usage(run.usage)
         self.tainted = set(run.taint)
         self.sent: dict[str, Any] | None = run.usage.get("sent")
-        self._batch: EventBatch | None = None
         self.unpriced = bool(run.usage.get("requests")) and run.usage.get("cost_usd") is None
 
     async def load(self) -> None:
@@ -333,8 +331,7 @@ class Attempt:
     # Events go with the commits that are made anyway
 
     def take(self, *last: Told) -> EventBatch | None:
-        self._batch = self.events.take(*last)
-        return self._batch
+        return self._writes.take(*last)
 
     async def store(self, unit: Unit, batch: EventBatch | None) -> None:
         if batch is not None:
@@ -353,37 +350,11 @@ class Attempt:
             raise LeaseLost
         return run
 
-    # Outages
-
     async def persist(
         self, write: Callable[[Unit], Awaitable[T]], *, done: Callable[[Unit], Awaitable[T | None]] | None = None
     ) -> T:
-        """Run one short unit; while the database is away, hold on and try again.
-
-        A commit whose answer was lost may have happened: `done` looks before the second try.
-        """
-        patience = self._loop.time() + PERSIST_SECONDS
-        first = True
-        while True:
-            try:
-                async with self._database.begin(self.run.workspace_id) as unit:
-                    found = None if first or done is None else await done(unit)
-                    found = found if found is not None else await write(unit)
-                self._settle_events(stored=True)
-                return found
-            except Unavailable:
-                first = False
-                self._settle_events(stored=False)
-                if self._loop.time() > patience:
-                    raise
-                await asyncio.sleep(0.25)
-
-    def _settle_events(self, *, stored: bool) -> None:
-        batch, self._batch = self._batch, None
-        if stored:
-            self.events.committed(batch)
-        else:
-            self.events.rolled_back(batch)
+        """See `Persistence.persist`."""
+        return await self._writes.persist(write, done=done)
 
     async def _checkpointed(self, unit: Unit) -> tuple[Run, ConversationRecord] | None:
         run = await unit.runs.get(self.run.id)

@@ -1,6 +1,6 @@
 """Conducting one attempt: from the run's row to the agent loop, and from whatever ends the loop to an ending."""
 
-from collections.abc import AsyncIterable, Mapping, Sequence
+from collections.abc import AsyncIterable, Mapping
 from datetime import UTC, datetime
 from random import uniform
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 import pydantic_core
 import structlog
 from pydantic_ai import Agent, CancellationToken, RunContext
-from pydantic_ai.exceptions import RunCancelled, RunTimedOut, ToolFailed
+from pydantic_ai.exceptions import RunCancelled, RunTimedOut
 from pydantic_ai.messages import (
     AgentStreamEvent,
     ModelResponse,
@@ -18,7 +18,7 @@ from pydantic_ai.messages import (
     TextPartDelta,
 )
 from pydantic_ai.run import AgentRunResult
-from pydantic_ai.tools import DeferredToolRequests, DeferredToolResults, ToolApproved, ToolDenied
+from pydantic_ai.tools import DeferredToolRequests
 
 from app.agents.context import AgentContext, Grants, Target
 from app.agents.llm import Permanent, before_sending, classify
@@ -26,13 +26,12 @@ from app.agents.text import clean
 from app.agents.tool import tightened
 from app.models.errors import LeaseLost, Unavailable
 from app.models.run import Limits, Run
+from app.services import deferral
 from app.services.attempt import Attempt
-from app.services.awaited import CLIENT_SECONDS, Await
 from app.services.definitions import definition_of, settle
 from app.services.delegating import usage_limits
 from app.services.ending import Ending
 from app.services.equipment import equip
-from app.services.history import step_of
 from app.services.journal import Journal
 from app.services.notes import Notes
 from app.services.research import Research, is_research
@@ -110,7 +109,7 @@ class Conduct:
         result = await agent.run(
             attempt.prompt,
             message_history=attempt.messages or None,
-            deferred_tool_results=self._decisions(),
+            deferred_tool_results=deferral.answers(self._attempt),
             conversation_id=str(run.conversation_id),
             run_id=f"{run.id}:{run.fence}",
             deps=self._context(words),
@@ -175,34 +174,6 @@ class Conduct:
             shelf=self._workshop.files.shelf(run) if self._workshop.files else None,
         )
 
-    def _decisions(self) -> DeferredToolResults | None:
-        """What people decided about the calls that the run waited for."""
-        deferred = self._attempt.record.deferred_tool_requests
-        if deferred is None:
-            return None
-        answers: dict[str, Any] = {}
-        for call in deferred.approvals:
-            approval = self._attempt.approvals.get(call.tool_call_id)
-            if approval is not None and approval.status == "denied":
-                answers[call.tool_call_id] = ToolDenied(_denied(approval.note))
-            elif approval is not None and approval.status == "expired":
-                answers[call.tool_call_id] = ToolDenied("Nobody decided about this call in time; it was not made.")
-            elif approval is not None and approval.decided_arguments is not None:
-                answers[call.tool_call_id] = ToolApproved(override_args=approval.decided_arguments)
-            else:
-                answers[call.tool_call_id] = ToolApproved()
-        return deferred.build_results(approvals=answers, calls=self._answers(deferred))
-
-    def _answers(self, deferred: DeferredToolRequests) -> dict[str, Any]:
-        """What came of the calls that others answered, the latest of each."""
-        answered = {call.tool_call_id: call.outcome or {} for call in self._attempt.awaited}
-        calls: dict[str, Any] = {}
-        for call in deferred.calls:
-            outcome = answered.get(call.tool_call_id, {})
-            content = outcome.get("content", "Nobody answered this call.")
-            calls[call.tool_call_id] = content if outcome.get("status") == "ok" else ToolFailed(str(content))
-        return calls
-
     async def _stream(self, _ctx: RunContext[AgentContext], events: AsyncIterable[AgentStreamEvent]) -> None:
         written = self._attempt.events
         async for event in events:
@@ -222,42 +193,10 @@ class Conduct:
     def _finished(self, result: AgentRunResult[Any]) -> Ending:
         output = result.output
         if isinstance(output, DeferredToolRequests):
-            approvals, calls = self._asked(output), self._awaited(output)
-            return Ending("waiting", *_waiting(approvals, calls), deferred=output, approvals=approvals, awaited=calls)
+            return deferral.wait(self._attempt, output)
         if isinstance(output, str):
             return Ending("completed", text=output)
         return Ending("completed", text=pydantic_core.to_json(output).decode(), data=output)
-
-    def _asked(self, deferred: DeferredToolRequests) -> list[dict[str, Any]]:
-        step = step_of(self._attempt.messages, self._attempt.run.id)
-        asked: list[dict[str, Any]] = []
-        for call in deferred.approvals:
-            about = deferred.metadata.get(call.tool_call_id, {})
-            asked.append(
-                {
-                    "kind": about.get("kind", "tool_call"),
-                    "tool": call.tool_name,
-                    "tool_call_id": call.tool_call_id,
-                    "step": step,
-                    "arguments": about.get("arguments", {}),
-                    "arguments_hash": about.get("arguments_hash", ""),
-                    "reason": about.get("reason"),
-                    "taint": about.get("taint", []),
-                }
-            )
-        return asked
-
-    def _awaited(self, deferred: DeferredToolRequests) -> list[Await]:
-        """The calls that others answer. A tool that defers one says in its metadata how: `seconds`, `child`."""
-        step = step_of(self._attempt.messages, self._attempt.run.id)
-        calls: list[Await] = []
-        for call in deferred.calls:
-            about = deferred.metadata.pop(call.tool_call_id, {})
-            child = about.get("child")
-            seconds = about.get("seconds", CLIENT_SECONDS) if child is None else None
-            arguments = call.args_as_dict()
-            calls.append(Await(call.tool_call_id, call.tool_name, step, arguments, seconds=seconds, child=child))
-        return calls
 
     def _cancelled(self) -> Ending:
         detail = "The run was cancelled while it was running."
@@ -284,19 +223,6 @@ class Conduct:
             if isinstance(message, ModelResponse) and (message.run_id or "").startswith(own) and message.text:
                 return message.text
         return None
-
-
-def _waiting(approvals: Sequence[Any], calls: Sequence[Await]) -> tuple[str, str]:
-    """Slug and sentence of what a run waits for."""
-    if approvals:
-        return "approval", "A person must decide."
-    if any(call.kind == "client" for call in calls):
-        return "client_tool", "The application must answer a call of one of its tools."
-    return "sub_run", "Runs that this one began are still on their way."
-
-
-def _denied(note: str | None) -> str:
-    return f"A person denied this call and wrote: {note}" if note else "A person denied this call."
 
 
 def _grants(stored: Mapping[str, Any]) -> Grants:
