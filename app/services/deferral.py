@@ -1,4 +1,4 @@
-"""Calls that an attempt cannot answer itself: how it leaves them to others, and what the next one makes of the answers."""
+"""Calls that an attempt cannot answer itself: how it leaves them to others, and what the next makes of the answers."""
 
 from typing import Any
 
