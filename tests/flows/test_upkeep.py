@@ -107,7 +107,7 @@ async def test_the_clock_has_its_fixed_jobs(desk: Desk) -> None:
     clock.start()
     try:
         jobs = {job.id: job for job in clock._scheduler.get_jobs()}  # pyright: ignore[reportPrivateUsage]
-        assert set(jobs) == {"fire", "settle", "recover", "expire", "forget"}
+        assert set(jobs) == {"fire", "settle", "recover", "give_up", "expire", "forget"}
         assert all(job.max_instances == 1 and job.misfire_grace_time is None for job in jobs.values())
     finally:
         clock.stop()
