@@ -7,6 +7,7 @@ from uuid import UUID
 
 import httpx
 from support import papers
+from support.loopback import Loopback
 from support.model_server import script
 from support.serving import serving
 
@@ -15,11 +16,11 @@ from app.agents.samples import AGREEMENT, EXPENSES
 from app.agents.schemas import violations
 from app.config import Settings
 from app.main import create_app
-from app.models.agent_run import AgentRunCreate
+from app.models.agent_run import AgentRunCreate, AgentRunOut
 from app.models.ids import new_id
 from app.runtime import Runtime, open_runtime
-from app.services import agent_runner, chat, orders
-from tests.flows.conftest import Desk
+from app.services import agent_runner, chat, files, orders
+from tests.flows.conftest import Desk, OpenDesk
 
 USER = "3fa85f64-5717-4562-b3fc-2c963f66afa6"
 HEADERS = {"Content-Type": "application/json", "Accept": "application/json"}
@@ -136,17 +137,70 @@ async def test_an_invented_quote_is_sent_back(desk: Desk) -> None:
     assert "findings.0.quote: these words do not stand in the document" in refused["summary"]
 
 
-async def test_fifty_requests_of_one_user_at_once_begin_one_run(settings: Settings) -> None:
-    app = create_app(settings)
+async def test_fifty_requests_of_one_user_at_once_begin_one_run(desk: Desk, model: Loopback) -> None:
+    answer = {"verdict": "compliant", "summary": "s", "findings": []}
+    step = {"tools": [{"name": "final_result", "args": answer}], "hold_s": 30}
+    body = {
+        "agent_type": "policy-checker",
+        "user_id": USER,
+        "input": {"text": "A report."},
+        "policy": script(step, mark="fifty"),
+    }
+    app = create_app(desk.runtime.settings)
     async with serving(app) as port, httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
-        body = {"agent_type": "document-extractor", "user_id": USER}
         answers = await asyncio.gather(*(client.post("/agents/run", json=body) for _ in range(50)))
-        assert sorted(answer.status_code for answer in answers) == [200] + [409] * 49
-        assert {answer.json()["detail"] for answer in answers if answer.status_code == 409} == {
-            "An agent is already running"
-        }
-        run_id = next(answer.json()["run_id"] for answer in answers if answer.status_code == 200)
-        assert (await client.post(f"/runs/{run_id}/cancel")).status_code == 202
-        stopped = (await client.get(f"/agents/status/{run_id}")).json()
+        assert sorted(one.status_code for one in answers) == [200] + [409] * 49
+        details = {one.json()["detail"] for one in answers if one.status_code == 409}
+        assert details == {"An agent is already running"}
+        run_id = next(one.json()["run_id"] for one in answers if one.status_code == 200)
+        await asyncio.to_thread(model.wait, "marker=fifty&phase=holding")
+        status = (await client.get(f"/agents/status/{run_id}")).json()
+        assert (status["status"], status["result"]) == ("running", None)
+        assert (await client.post("/agents/run", json=body)).status_code == 409
+        await asyncio.to_thread(model.post, "/_release?marker=fifty")
+        await ended(desk.runtime, run_id)
+        assert (await client.get(f"/agents/status/{run_id}")).json()["status"] == "completed"
+        again = (await client.post("/agents/run", json=body)).json()["run_id"]
+        await client.post(f"/runs/{again}/cancel")
+        await ended(desk.runtime, again)
+        stopped = (await client.get(f"/agents/status/{again}")).json()
         assert (stopped["status"], bool(stopped["error"]), bool(stopped["completed_at"])) == ("failed", True, True)
-        assert (await client.post("/agents/run", json=body)).status_code == 200
+
+
+async def test_a_document_at_an_address_is_fetched_once_and_kept(open_desk: OpenDesk) -> None:
+    asked: list[str] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append((await reader.readuntil(b"\r\n")).decode())
+        found = b"/paper%20one.pdf" in asked[-1].encode()
+        content = papers.table() if found else b"gone"
+        head = f"HTTP/1.1 {200 if found else 404} x\r\nContent-Length: {len(content)}\r\nConnection: close\r\n\r\n"
+        writer.write(head.encode() + content)
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    place = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with server, open_desk(OUTBOUND_ALLOW_HOSTS=place, SIXLANE_DEMO="true") as desk:
+        shown: list[AgentRunOut] = []
+        for path in ("paper%20one.pdf", "absent.pdf"):
+            given = {"agent_type": "document-extractor", "input": {"url": f"http://{place}/{path}"}}
+            counter = orders.Desk(desk.runtime.registry, desk.runtime.models, desk.runtime.guard, desk.runtime.vault)
+            async with desk.runtime.database.begin(desk.owner.workspace_id) as unit:
+                wanted = AgentRunCreate.model_validate(given)
+                patience = agent_runner.Patience()
+                started, _ = await agent_runner.begin(
+                    unit, desk.owner, wanted, desk=counter, patience=patience, once=None
+                )
+            await ended(desk.runtime, str(started.run_id))
+            async with desk.runtime.database.begin(desk.owner.workspace_id) as unit:
+                shown.append(await agent_runner.look(unit, desk.owner, started.run_id))
+                kept = await files.of_run(unit, started.run_id)
+            assert [(one.name, one.role) for one in kept] == ([("paper one.pdf", "input")] if "one" in path else [])
+    assert [one["amount"] for one in shown[0].result_data["amounts"]] == ["10.00", "5.50", "25.50"]
+    assert shown[0].result_data["source"].endswith("/paper%20one.pdf")
+    assert (shown[1].status, shown[1].error) == (
+        "failed",
+        "The document could not be fetched: the server answered 404.",
+    )
+    assert len(asked) == 2
