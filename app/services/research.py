@@ -162,9 +162,14 @@ class Research:
         runs = [
             Outcome(part, call.child.order.id, "open") for part, call in zip(parts, calls, strict=True) if call.child
         ]
-        attempt.events.emit("plan.updated", **progress([*self._known.outcomes, *runs]))
-        kept = {**(run.state or {}), KEY: state.model_dump(mode="json")}
-        return Ending("waiting", "sub_run", f"{len(calls)} researchers are on their way.", awaited=calls, state=kept)
+        return Ending(
+            "waiting",
+            "sub_run",
+            f"{len(calls)} researchers are on their way.",
+            awaited=calls,
+            state={**(run.state or {}), KEY: state.model_dump(mode="json")},
+            told=[("plan.updated", progress([*self._known.outcomes, *runs]))],
+        )
 
     def _left(self) -> Limits:
         """What is left of the limits, after what this run and its researchers have used."""
