@@ -17,7 +17,7 @@ BUILT_IN: tuple[AgentDefinition, ...] = (
             "estimating, look at the clock instead of guessing. Say plainly when you do not know something."
         ),
         tools=_ALL_TOOLS,
-        overrides=USUAL_OVERRIDES,
+        overrides=(*USUAL_OVERRIDES, "instructions_append"),  # programs that speak to a model bring theirs
     ),
     AgentDefinition(
         name="sidekick",

@@ -15,11 +15,11 @@ from app.api.completion_chunks import (
 from app.api.deps import OnceDep, RuntimeDep, WriteConversations
 from app.api.examples_openai import COMPLETION, COMPLETION_STREAM
 from app.api.openai_errors import openai_answers
-from app.api.openai_input import check_instructions, functions_of, history_of
+from app.api.openai_input import check_instructions, functions_of, history_of, overrides_in
 from app.api.openai_models import agent_named
 from app.api.protocol_stream import DONE, protocol_stream
 from app.api.route import StrictRoute
-from app.models.errors import Conflict, InvalidInput, RunBroke, TookTooLong
+from app.models.errors import Conflict, RunBroke, TookTooLong
 from app.models.openai import CompletionIn
 from app.models.run import Run
 from app.runtime import Runtime
@@ -27,6 +27,7 @@ from app.services import chat, chat_completions, history_import
 from app.services.chat import Turn
 from app.services.chat_completions import Completion
 from app.services.events import follow
+from app.services.extras import NOTHING, Extras
 
 router = APIRouter(route_class=StrictRoute, tags=["openai"])
 
@@ -46,8 +47,6 @@ async def create_completion(
     agent = await agent_named(runtime, principal, body.model)
     history = history_of(body.messages)
     check_instructions(history, agent)
-    if body.response_format is not None and body.response_format.type != "text":
-        raise InvalidInput("Only text is supported.", extra={"param": "response_format"})
     wanted = Completion(
         agent=agent.name,
         brought=history_import.read(history),
@@ -55,6 +54,8 @@ async def create_completion(
         days=runtime.settings.retention.completion_days,
         user_id=body.user,
         tools=functions_of(body.tools, agent),
+        extras=_form(body),
+        overrides=overrides_in(body, agent),
         more={"metadata": body.metadata} if body.metadata else {},
     )
     run, replayed = await chat_completions.begin(runtime.works.chat, principal, wanted, once)
@@ -62,6 +63,11 @@ async def create_completion(
     if wanted.stream:
         return _streamed(runtime, run, body, headers)
     return await _whole(runtime, run, headers)
+
+
+def _form(body: CompletionIn) -> Extras:
+    wanted = body.response_format
+    return NOTHING if wanted is None or wanted.type == "text" else Extras(output_schema=wanted.json_schema.schema_)
 
 
 def _streamed(runtime: Runtime, run: Run, body: CompletionIn, headers: dict[str, str]) -> Response:

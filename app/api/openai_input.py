@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from app.agents.definition import AgentDefinition
+from app.models.agent import Overrides
 from app.models.client_tool import ClientToolIn
 from app.models.errors import InvalidInput
 from app.models.imported import Imported, ImportedCall
@@ -13,11 +14,13 @@ from app.models.openai import (
     AssistantIn,
     CallItem,
     CallOutputItem,
+    CompletionIn,
     CompletionMessage,
     CompletionTool,
     DecisionItem,
     FunctionIn,
     MessageItem,
+    ResponseIn,
     ResponseItem,
     ResponseTool,
     ServerCallItem,
@@ -154,12 +157,39 @@ def _tool(function: FunctionIn) -> ClientToolIn:
     )
 
 
+_USUAL = {"temperature": 1, "top_p": 1}
+
+
+def overrides_in(body: CompletionIn | ResponseIn, agent: AgentDefinition) -> Overrides | None:
+    """What the request says otherwise than the agent; None for nothing. What is usual anyway may always be said.
+
+    Raises InvalidInput naming a parameter that the agent does not let be overridden.
+    """
+    asked: dict[str, tuple[str, Any]] = {name: (name, getattr(body, name)) for name in _USUAL}
+    if isinstance(body, CompletionIn):
+        most = "max_completion_tokens" if body.max_completion_tokens is not None else "max_tokens"
+        asked |= {"max_tokens": (most, getattr(body, most)), "seed": ("seed", body.seed)}
+        asked["thinking"] = ("reasoning_effort", body.reasoning_effort)
+    else:
+        asked["max_tokens"] = ("max_output_tokens", body.max_output_tokens)
+        asked["thinking"] = ("reasoning", body.reasoning.effort if body.reasoning else None)
+        asked["instructions_append"] = ("instructions", body.instructions or None)
+    said: dict[str, Any] = {}
+    for name, (param, value) in asked.items():
+        if value is None or (name not in agent.overrides and _USUAL.get(name) == value):
+            continue
+        if name not in agent.overrides:
+            raise _not_allowed(agent, name, param)
+        said[name] = value
+    return Overrides(**said) if said else None
+
+
+def _not_allowed(agent: AgentDefinition, name: str, param: str) -> InvalidInput:
+    detail = f"The agent {agent.name} does not let `{param}` be set: `{name}` is not among its overrides."
+    return InvalidInput(detail, code="override_not_allowed", extra={"param": param})
+
+
 def check_instructions(history: Iterable[Imported], agent: AgentDefinition) -> None:
     """Refuse instructions for an agent that takes none but its own."""
     if any(one.role == "system" for one in history) and "instructions_append" not in agent.overrides:
-        raise InvalidInput(
-            f"The agent {agent.name} takes no further instructions: `instructions_append` is not among its overrides. "
-            "Say it in a message of the user.",
-            code="override_not_allowed",
-            extra={"param": "messages"},
-        )
+        raise _not_allowed(agent, "instructions_append", "messages")

@@ -10,7 +10,7 @@ from app.agents.definition import AgentDefinition
 from app.api.deps import CancelRuns, OnceDep, ReadRuns, RuntimeDep, UnitDep, WriteConversations
 from app.api.examples_openai import RESPONSE, RESPONSE_STREAM
 from app.api.openai_errors import openai_answers
-from app.api.openai_input import answers_of, check_instructions, functions_of, items_of
+from app.api.openai_input import answers_of, check_instructions, functions_of, items_of, overrides_in
 from app.api.openai_models import agent_named
 from app.api.protocol_stream import named, protocol_stream
 from app.api.response_events import ResponseHead, ResponseWriter
@@ -23,6 +23,7 @@ from app.runtime import Runtime
 from app.services import chat, history_import, responses, runs
 from app.services.chat_completions import Completion
 from app.services.events import follow
+from app.services.extras import NOTHING, Extras
 from app.services.idempotency import Once
 from app.services.responses import Begun, Part, part_of
 
@@ -67,10 +68,6 @@ async def _begin(
         return await responses.answer(here, principal, previous, given, once, registry=runtime.registry)
     history = items_of(body.input)
     check_instructions(history, agent)
-    if body.instructions:
-        raise _wrong("instructions", "`instructions` are not supported.")
-    if body.text is not None and body.text.format is not None and body.text.format.type != "text":
-        raise _wrong("text.format", "Only text is supported.")
     wanted = Completion(
         agent=agent.name,
         brought=history_import.read(history),
@@ -82,10 +79,17 @@ async def _begin(
         claim=not body.background,
         tools=functions_of(body.tools, agent),
         more={"response": _echo(body)},
+        extras=_form(body),
+        overrides=overrides_in(body, agent),
         limits=Limits(tool_calls=body.max_tool_calls),
     )
     place = _conversation(body)
     return await responses.begin(here, principal, wanted, once, previous=previous, conversation_id=place)
+
+
+def _form(body: ResponseIn) -> Extras:
+    wanted = body.text.format if body.text else None
+    return NOTHING if wanted is None or wanted.type == "text" else Extras(output_schema=wanted.schema_)
 
 
 def _check(body: ResponseIn) -> None:
@@ -122,7 +126,10 @@ def _echo(body: ResponseIn) -> dict[str, Any]:
         "instructions": body.instructions,
         "max_tool_calls": body.max_tool_calls,
         "tools": [tool.model_dump() for tool in body.tools or ()],
-        "text": {"format": {"type": "text"}},
+        "text": body.text.model_dump(by_alias=True, exclude_none=True) if body.text else {"format": {"type": "text"}},
+        "temperature": body.temperature,
+        "top_p": body.top_p,
+        "max_output_tokens": body.max_output_tokens,
     }
 
 
@@ -215,17 +222,17 @@ def _head(run: Run, part: Part) -> ResponseHead:
         "previous_response_id": previous,
         "instructions": told.get("instructions"),
         "metadata": told.get("metadata") or {},
-        "max_output_tokens": None,
+        "max_output_tokens": told.get("max_output_tokens"),
         "max_tool_calls": told.get("max_tool_calls"),
         "parallel_tool_calls": True,
         "reasoning": {"effort": None, "summary": None},
         "service_tier": "default",
         "store": told.get("store", True),
-        "temperature": 1.0,
+        "temperature": told.get("temperature") or 1.0,
         "text": told.get("text") or {"format": {"type": "text"}},
         "tool_choice": "auto",
         "tools": told.get("tools") or [],
-        "top_p": 1.0,
+        "top_p": told.get("top_p") or 1.0,
         "truncation": "disabled",
     }
     background = bool(told.get("background"))

@@ -36,6 +36,10 @@ Told = Annotated[Any, Field(default=None)]
 """A parameter that tells OpenAI something and changes no answer."""
 
 
+MaxTokens = Annotated[int, Field(ge=1, le=1_000_000)]
+Effort = Literal["minimal", "low", "medium", "high"]
+
+
 class TextPiece(Inbound):
     """A piece of text."""
 
@@ -161,8 +165,8 @@ class _Shared(Inbound):
     user: ExternalUserId | None = None
     tool_choice: Annotated[str | dict[str, Any] | None, _default("auto")] = None
     parallel_tool_calls: Annotated[bool | None, _default(True)] = None
-    temperature: Annotated[float | None, _default(1)] = None
-    top_p: Annotated[float | None, _default(1)] = None
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
     top_logprobs: Annotated[int | None, _default(0)] = None
     service_tier: Annotated[str | None, _default("auto", "default")] = None
     prompt_cache_key: Told = None
@@ -185,6 +189,10 @@ class CompletionIn(_Shared):
     stream_options: StreamOptions | None = None
     tools: Annotated[list[CompletionTool], Field(max_length=128)] | None = None
     response_format: Annotated[PlainFormat | CompletionSchemaFormat, Field(discriminator="type")] | None = None
+    max_completion_tokens: MaxTokens | None = None
+    max_tokens: MaxTokens | None = None
+    seed: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None
+    reasoning_effort: Effort | None = None
     n: Annotated[int | None, _default(1)] = None
     store: Annotated[bool | None, _default(False)] = None
     frequency_penalty: Annotated[float | None, _default(0)] = None
@@ -279,6 +287,13 @@ class TextOptions(Inbound):
     verbosity: Annotated[str | None, _default("medium")] = None
 
 
+class ReasoningIn(Inbound):
+    """How hard the model thinks."""
+
+    effort: Effort | None = None
+    summary: Annotated[str | None, _default()] = None
+
+
 class ConversationRef(Inbound):
     """A conversation by its id."""
 
@@ -300,6 +315,8 @@ class ResponseIn(_Shared):
     stream_options: StreamOptions | None = None
     tools: Annotated[list[ResponseTool], Field(max_length=128)] | None = None
     text: TextOptions | None = None
+    max_output_tokens: MaxTokens | None = None
+    reasoning: ReasoningIn | None = None
     max_tool_calls: Annotated[int, Field(ge=0, le=10_000)] | None = None
     include: Annotated[list[str] | None, _default([])] = None
     truncation: Annotated[str | None, _default("disabled")] = None

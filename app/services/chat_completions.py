@@ -5,6 +5,7 @@ from typing import Any
 
 from app.agents.definition import merge_limits
 from app.database.unit import Unit
+from app.models.agent import Overrides
 from app.models.awaited import AwaitedCall
 from app.models.conversation import Conversation
 from app.models.errors import NotFound
@@ -14,6 +15,7 @@ from app.models.run import Limits, Run
 from app.services import history_import, intake, users
 from app.services.chat import Chat, Say, Turn, order_of
 from app.services.definitions import find
+from app.services.extras import NOTHING, Extras, checked
 from app.services.history_import import TAINT, Brought
 from app.services.idempotency import Once, earlier
 
@@ -38,6 +40,8 @@ class Completion:
     claim: bool = True
     tools: list[dict[str, Any]] | None = None
     more: dict[str, Any] = field(default_factory=dict[str, Any])
+    extras: Extras = NOTHING
+    overrides: Overrides | None = None
     limits: Limits = field(default_factory=Limits)
 
 
@@ -108,15 +112,17 @@ async def submit(
     agent = await find(unit, chat.registry, wanted.agent)
     pattern = chat.registry.pattern(wanted.pattern)
     limits = merge_limits(wanted.limits, agent.limits, pattern.limits)
+    order = order_of(chat, principal, opened.row, Say(brought.prompt, wanted.stream, overrides=wanted.overrides), agent)
+    extras = await checked(unit, wanted.extras, row.user_id)
     order = replace(
-        order_of(chat, principal, opened.row, Say(brought.prompt, wanted.stream), agent),
+        order,
         id=run_id,
         pattern=pattern.name,
         lane=pattern.lane,
         max_attempts=pattern.max_attempts,
         limits=limits.model_dump(mode="json", exclude_none=True),
         trigger=wanted.trigger,
-        more=wanted.more,
+        more={**order.more, **extras, **wanted.more},
     )
     asked = chat.executor.clock()
     run = await intake.submit(unit, order, opened.row, claim_for=chat.claimant if wanted.claim else None)

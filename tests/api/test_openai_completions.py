@@ -148,7 +148,7 @@ async def test_a_response_is_unknown_to_a_stranger(settings: Settings) -> None:
         for bad in ("resp_x", f"{made['id']}_2", f"{made['id']}_0", "x", str(made["conversation"]["id"])):
             assert (await plain.get(f"/v1/responses/{bad}")).status_code == 404
         for body in (
-            {"instructions": "Shout."},
+            {"top_logprobs": 3},
             {"previous_response_id": made["id"], "conversation": "x"},
             {"background": True, "store": False},
             {"input": [{"type": "image", "x": 1}]},

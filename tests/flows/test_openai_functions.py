@@ -7,6 +7,7 @@ from typing import Any
 import openai
 import pytest
 from openai.types.responses import Response
+from support.loopback import Loopback
 from support.model_server import script
 from support.openai_door import Door, door
 
@@ -78,3 +79,25 @@ async def test_a_completion_ends_with_the_functions_that_it_asks_for(here: Door)
     messages += [first.choices[0].message, {"role": "tool", "tool_call_id": calls[0].id, "content": "opened"}]
     second = await create(model="assistant", messages=messages, tools=tools)
     assert second.choices[0].message.content == "It is open."
+
+
+async def test_what_is_said_otherwise_and_the_form_of_the_answer(here: Door, model: Loopback) -> None:
+    chat: Any = [{"role": "system", "content": "Answer as a pirate."}]
+    chat.append({"role": "user", "content": script({"text": "Ahoy."}, mark="pirate")})
+    answer = await here.client.chat.completions.create(
+        model="assistant", messages=chat, temperature=0.2, max_completion_tokens=50, reasoning_effort="low"
+    )
+    assert answer.choices[0].message.content == "Ahoy."
+    run = (await here.plain.get(f"/runs/{answer.id.removeprefix('chatcmpl-')}")).json()
+    assert run["status"] == "completed"
+    with pytest.raises(openai.BadRequestError) as refused:
+        await here.client.chat.completions.create(model="delegate", messages=chat)
+    assert (refused.value.code, refused.value.param) == ("override_not_allowed", "messages")
+    schema: Any = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+    data = script({"tools": [{"name": "final_result", "args": {"n": 7}}]})
+    form: Any = {"type": "json_schema", "name": "number", "schema": schema}
+    response = await here.client.responses.create(
+        model="assistant", input=data, text={"format": form}, instructions="Count.", max_output_tokens=99
+    )
+    assert json.loads(response.output_text) == {"n": 7}
+    assert (response.instructions, response.max_output_tokens) == ("Count.", 99)
