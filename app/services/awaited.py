@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
+import pydantic_core
+
 from app.database.connection import Database
 from app.database.unit import Unit
 from app.models.awaited import AwaitedCall, AwaitedKind
@@ -180,7 +182,8 @@ async def _go_on(unit: Unit, run: Run, settled: Sequence[AwaitedCall]) -> None:
             result=outcome.get("content"),
             fence=run.fence,
         )
-        summary = str(outcome.get("content"))[:300]
+        content = outcome.get("content")
+        summary = (content if isinstance(content, str) else pydantic_core.to_json(content).decode())[:300]
         status = "ok" if done else "failed"
         told.append(
             (

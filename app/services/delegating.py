@@ -55,7 +55,7 @@ class Delegation:
         self._agents = {agent.name: agent for agent in agents}
         self.spent: dict[str, Any] = {}
         tool = Tool[AgentContext].from_schema(self._delegate, TOOL, _DESCRIPTION, self._schema(), takes_ctx=True)
-        self.spec = ToolSpec(tool=tool, scope="Begins runs of the agents that this one may hand work to.")
+        self.spec = ToolSpec(tool=tool, scope="Begins runs of the agents that this one may hand work to.", defers=True)
         self.toolset = FunctionToolset([tool])
 
     def _schema(self) -> dict[str, Any]:
