@@ -21,8 +21,8 @@ class AgentDefinition(BaseModel):
 
     `policies` say of tools by name what may happen to a call; they tighten what the tool's own policy says and never
     loosen it. `sub_agents` are the agents that it may hand work to, `mcp` the servers whose tools it has,
-    `overrides` what a message or task may say otherwise. `version` is a short hash of everything above, so that a run
-    shows which definition it ran on.
+    `overrides` what a message or task may say otherwise, `code` a hash of the tools that an operator's code gives it.
+    `version` is a short hash of everything above, so that a run shows which definition it ran on.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -41,6 +41,7 @@ class AgentDefinition(BaseModel):
     overrides: tuple[Override, ...] = ()
     context: ContextPolicy = ContextPolicy()
     memory: MemoryScope = "off"
+    code: str = ""
 
     @cached_property
     def version(self) -> str:

@@ -117,6 +117,10 @@ class ModelSource:
         first = self._single(name)
         return FallbackModel(first, *(self._single(other) for other in others)) if others else first
 
+    def know(self, name: str, model: Model) -> None:
+        """Resolve this name to a model that somebody else has made."""
+        self._models[name] = model
+
     async def aclose(self) -> None:
         """Close every client."""
         for client in self._https:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pydantic_core
 from pydantic import ValidationError
-from pydantic_ai import Agent, DeferredToolRequests, StructuredDict
+from pydantic_ai import Agent, DeferredToolRequests, StructuredDict, Tool
 from pydantic_ai.capabilities import AbstractCapability
 from pydantic_ai.models import Model
 from pydantic_ai.toolsets import FunctionToolset
@@ -14,6 +14,7 @@ from pydantic_ai.toolsets import FunctionToolset
 from app.agents.built_in import BUILT_IN
 from app.agents.context import AgentContext
 from app.agents.definition import RESERVED_NAMES, AgentDefinition
+from app.agents.own import VARIABLE, OwnAgent
 from app.agents.pattern import Pattern
 from app.agents.patterns import PATTERNS
 from app.agents.schemas import check_schema
@@ -21,7 +22,7 @@ from app.agents.text import clean
 from app.agents.tool import ToolSpec
 from app.agents.tools import TOOLS
 from app.models.agent import AgentSource
-from app.models.errors import InvalidInput, NotFound
+from app.models.errors import InvalidInput, NotFound, SettingError
 
 _RETRIES = 2
 _MOST_BUILT = 256
@@ -36,6 +37,7 @@ class AgentRegistry:
         *,
         patterns: Sequence[Pattern] = PATTERNS,
         tools: Sequence[ToolSpec] = TOOLS,
+        own: Sequence[OwnAgent] = (),
     ) -> None:
         self._patterns = {pattern.name: pattern for pattern in patterns}
         self._tools = {spec.name: spec for spec in tools}
@@ -45,6 +47,11 @@ class AgentRegistry:
         self._outputs: dict[str, Sequence[Any]] = {}
         for definition in self._agents.values():
             self.check(definition)
+        self._own = {one.definition.name: one for one in own}
+        for name in self._own:
+            if name in self._agents or name in RESERVED_NAMES:
+                raise SettingError(f"{VARIABLE}: the name {name!r} is taken; call the agent otherwise.")
+        self._agents |= {name: one.definition for name, one in self._own.items()}
 
     def list(self) -> Sequence[AgentDefinition]:
         """All agents, by name."""
@@ -62,7 +69,19 @@ class AgentRegistry:
 
     def source(self, name: str) -> AgentSource:
         """Whose agent that is."""
+        if name in self._own:
+            return "operator"
         return "built_in" if name in self._agents else "workspace"
+
+    def own(self, name: str) -> OwnAgent | None:
+        """The agent of the operator's code of that name."""
+        return self._own.get(name)
+
+    def specs(self, definition: AgentDefinition) -> dict[str, ToolSpec]:
+        """The server's tools that the agent has, by name; tools of own agents tell about themselves."""
+        if definition.name in self._own:
+            return {}
+        return {name: self._tools[name] for name in definition.tools if name in self._tools}
 
     def patterns(self) -> Sequence[Pattern]:
         """All patterns."""
@@ -85,16 +104,19 @@ class AgentRegistry:
 
     def check_arguments(self, tool: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """The arguments as the tool takes them, defaults filled in, as JSON data. Raises InvalidInput."""
-        spec = self._tools.get(tool)
-        if spec is None:
+        found = self._tools[tool].tool if tool in self._tools else self._own_tool(tool)
+        if found is None:
             raise InvalidInput(f"body.arguments: the tool {tool!r} is not there any more.", code="unknown_tool")
         try:
-            taken = spec.tool.function_schema.validator.validate_python(dict(arguments))
+            taken = found.function_schema.validator.validate_python(dict(arguments))
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             at = ".".join(str(part) for part in first["loc"])
             raise InvalidInput(f"body.arguments.{at}: {first['msg']}", code="arguments_do_not_fit") from None
         return clean(pydantic_core.to_jsonable_python(taken, serialize_unknown=True))
+
+    def _own_tool(self, name: str) -> Tool[Any] | None:
+        return next((one.tools[name] for one in self._own.values() if name in one.tools), None)
 
     def check(self, definition: AgentDefinition) -> None:
         """Refuse a definition that could not be built: reserved name, unknown tool, unusable schema."""
@@ -117,8 +139,15 @@ class AgentRegistry:
     ) -> Agent[AgentContext, Any]:
         """An agent for runs. Its output is text, data of the schema, or `DeferredToolRequests` to be decided.
 
-        It holds nothing of a run, so runs share it; with `capabilities` it is made for one.
+        It holds nothing of a run, so runs share it; with `capabilities` it is made for one. An agent of the operator's
+        own is given as it is.
         """
+        own = self._own.get(definition.name)
+        if own is not None:
+            return own.agent
+        missing = [name for name in definition.tools if name not in self._tools]
+        if missing:
+            raise NotFound(f"The agent {definition.name!r} needs the tool {missing[0]!r}, which is not here any more.")
         if capabilities:
             return self._make(definition, pattern, model, capabilities)
         key = (definition.name, definition.version, pattern.name)

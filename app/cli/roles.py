@@ -4,6 +4,7 @@ import gc
 import os
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
@@ -25,7 +26,13 @@ def _say(role: str, line: str) -> None:
 
 
 @roles.command()
-def up(data: Data = None, port: Port = None, host: Host = None, demo: bool = False) -> None:
+def up(
+    data: Data = None,
+    port: Port = None,
+    host: Host = None,
+    demo: bool = False,
+    agents: Annotated[str | None, typer.Option(help="Your own agents: a Python file, or module:attribute.")] = None,
+) -> None:
     """Start everything on this machine: stores, migrations, API, worker, scheduler."""
     from app.services.up import AlreadyUp, NotReady, UpOrder
     from app.services.up import up as start
@@ -33,7 +40,10 @@ def up(data: Data = None, port: Port = None, host: Host = None, demo: bool = Fal
     began = time.monotonic()
     if demo:
         os.environ["SIXLANE_DEMO"] = "1"
+    if agents is not None:
+        os.environ["SIXLANE_AGENTS"] = str(Path(agents).absolute()) if agents.endswith(".py") else agents
     settings = checked(settings_of(data=data, host=host, port=port))
+    _check_agents(settings)
     for warning in settings.warnings:
         err.print(Text(warning, style="yellow"))
     server = settings.server
@@ -46,6 +56,20 @@ def up(data: Data = None, port: Port = None, host: Host = None, demo: bool = Fal
 
         show(read_standing(settings.data), "Already running")
     except NotReady as error:
+        fail(str(error))
+
+
+def _check_agents(settings: "Settings") -> None:
+    """Say what is wrong with the operator's own agents before anything is started."""
+    if not settings.agents.own:
+        return
+    from app.agents.own import load
+    from app.agents.registry import AgentRegistry
+    from app.models.errors import SettingError
+
+    try:
+        AgentRegistry(own=load(settings.agents.own))
+    except SettingError as error:
         fail(str(error))
 
 

@@ -92,6 +92,12 @@ class ModelSettings(Group):
     timeout_seconds: Seconds = Field(default=120, alias="SIXLANE_MODEL_TIMEOUT_SECONDS")
 
 
+class AgentSettings(Group):
+    """The operator's own agents, as `module:attribute` or the path of a Python file."""
+
+    own: CommaList = Field(default=(), alias="SIXLANE_AGENTS")
+
+
 class SecretSettings(Group):
     """The keys that encrypt and sign what is stored; the first one writes, all of them read."""
 
@@ -255,6 +261,7 @@ class Settings(BaseSettings):
     database: DatabaseSettings = Field(default_factory=DatabaseSettings)
     redis: RedisSettings = Field(default_factory=RedisSettings)
     models: ModelSettings = Field(default_factory=ModelSettings)
+    agents: AgentSettings = Field(default_factory=AgentSettings)
     secrets: SecretSettings = Field(default_factory=SecretSettings)
     outbound: OutboundSettings = Field(default_factory=OutboundSettings)
     search: SearchSettings = Field(default_factory=SearchSettings)

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 def with_workshop(runtime: Runtime, google: "GoogleOptions | None" = None) -> Runtime:
     """The runtime with everything that executes runs; without `google` nobody's mailbox can be connected."""
     # Late: the scheduler and most commands never load the agent library.
-    from app.agents.llm import ModelSource
-    from app.agents.registry import AgentRegistry
     from app.services.agent_executor import Executor, ExecutorOptions
     from app.services.claims import ClaimPool, PoolOptions
     from app.services.file_room import MEGABYTE, FileRoom
@@ -31,7 +29,7 @@ def with_workshop(runtime: Runtime, google: "GoogleOptions | None" = None) -> Ru
     from app.services.workshop import Workshop as Shared
 
     settings = runtime.settings
-    registry, models = AgentRegistry(), ModelSource(_model_options(settings))
+    registry, models = _agents(settings)
     mailboxes = Mailboxes(runtime.database, runtime.vault, google) if google else None
     executor = Executor(
         workshop=Shared(
@@ -63,6 +61,18 @@ def with_workshop(runtime: Runtime, google: "GoogleOptions | None" = None) -> Ru
     pool = ClaimPool(runtime.database, executor, caps)
     chat = _chat(runtime, executor, registry, models)
     return replace(runtime, workshop=Workshop(registry, models, executor, chat, pool, mailboxes))
+
+
+def _agents(settings: Settings) -> "tuple[AgentRegistry, ModelSource]":
+    """All agents of the server and the models that they are asked with. Raises SettingError."""
+    from app.agents.llm import ModelSource
+    from app.agents.own import brought_models, load
+    from app.agents.registry import AgentRegistry
+
+    own, models = load(settings.agents.own), ModelSource(_model_options(settings))
+    for name, model in brought_models(own):
+        models.know(name, model)
+    return AgentRegistry(own=own), models
 
 
 def _planners(runtime: Runtime, registry: "AgentRegistry", models: "ModelSource") -> "Planners":

@@ -99,12 +99,10 @@ class Conduct:
         definition = await definition_of(self._workshop.database, registry, run)
         words = await words_of(self._workshop.database, run, attempt.messages)
         limits = Limits.model_validate(run.limits)
-        agent: Agent[AgentContext, Any] = registry.build(
-            definition, registry.pattern(run.pattern), model=self._workshop.models.resolve(run.model)
-        )
+        model = self._workshop.models.resolve(run.model)
+        agent: Agent[AgentContext, Any] = registry.build(definition, registry.pattern(run.pattern), model=model)
         extra = await equip(self._workshop, attempt, definition)
-        specs = {spec.name: spec for spec in registry.tools() if spec.name in definition.tools}
-        specs |= {spec.name: spec for spec in extra.specs}
+        specs = registry.specs(definition) | {spec.name: spec for spec in extra.specs}
         specs = {name: tightened(spec, definition.policies.get(name)) for name, spec in specs.items()}
         result = await agent.run(
             attempt.prompt,
@@ -118,11 +116,12 @@ class Conduct:
             timeout=max(limits.seconds - attempt.seconds, 0.001) if limits.seconds is not None else None,
             cancellation_token=self._token,
             event_stream_handler=self._stream if run.streamed else None,
+            model=model,
             output_type=extra.output,
             instructions=extra.instructions or None,
             model_settings=extra.settings or None,
             toolsets=extra.toolsets or None,
-            capabilities=[Journal(attempt, specs), *extra.capabilities],
+            capabilities=[Journal(attempt, specs, registry.own(definition.name) is not None), *extra.capabilities],
             infer_name=False,
         )
         attempt.seen(result.all_messages(), result.usage)
@@ -196,7 +195,8 @@ class Conduct:
             return deferral.wait(self._attempt, output)
         if isinstance(output, str):
             return Ending("completed", text=output)
-        return Ending("completed", text=pydantic_core.to_json(output).decode(), data=output)
+        data = pydantic_core.to_jsonable_python(output)
+        return Ending("completed", text=pydantic_core.to_json(output).decode(), data=clean(data))
 
     def _cancelled(self) -> Ending:
         detail = "The run was cancelled while it was running."

@@ -93,6 +93,10 @@ async def equip(shared: Workshop, attempt: Attempt, definition: AgentDefinition)
     if delegation is not None:
         extra.add(toolsets=[delegation.toolset], specs=[delegation.spec])
         extra.spent = delegation.spent
+    own = shared.registry.own(definition.name)
+    if own is not None:
+        extra.output = extra.output or own.output
+        extra.add(instructions=[shared.registry.pattern(attempt.run.pattern).instructions])
     return extra
 
 

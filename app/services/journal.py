@@ -16,6 +16,7 @@ from pydantic_ai.messages import ModelResponse, TextPart, ToolCallPart
 from pydantic_ai.tools import ToolDefinition
 
 from app.agents.context import AgentContext
+from app.agents.own import spec_of
 from app.agents.policy import verdict_of
 from app.agents.text import clean
 from app.agents.tool import OutcomeUnknown, ToolSpec
@@ -39,10 +40,14 @@ def jsonable(arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 @dataclass
 class Journal(AbstractCapability[AgentContext]):
-    """Hooks one attempt of one run into the agent loop."""
+    """Hooks one attempt of one run into the agent loop.
+
+    `own` says that the agent is the operator's code, whose tools tell about themselves.
+    """
 
     attempt: "Attempt"
     specs: Mapping[str, ToolSpec]
+    own: bool = False
 
     async def before_model_request(self, ctx: RunContext[AgentContext], request_context: Any) -> Any:
         """Ask nothing that somebody else may have asked already."""
@@ -80,8 +85,9 @@ class Journal(AbstractCapability[AgentContext]):
     ) -> Any:
         """Carry out a tool call once: by the journal if it is done, else under policy and written down."""
         spec = self.specs.get(call.tool_name)
-        if spec is None:
+        if spec is None and not self.own:
             return await handler(args)
+        spec = spec or spec_of(tool_def)
         step = step_of(ctx.messages, self.attempt.run.id)
         known = self.attempt.journaled(step, call.tool_call_id)
         if known is not None and known.status != "started":
