@@ -110,7 +110,7 @@ class Conduct:
             deferred_tool_results=deferral.answers(self._attempt),
             conversation_id=str(run.conversation_id),
             run_id=f"{run.id}:{run.fence}",
-            deps=self._context(words),
+            deps=self._context(words, definition.name if definition.memory == "agent" else ""),
             usage=attempt.usage,
             usage_limits=usage_limits(limits, extra.spent),
             timeout=max(limits.seconds - attempt.seconds, 0.001) if limits.seconds is not None else None,
@@ -144,7 +144,7 @@ class Conduct:
             infer_name=False,
         )
 
-    def _context(self, words: str) -> AgentContext:
+    def _context(self, words: str, notes_of: str = "") -> AgentContext:
         run = self._attempt.run
         history = self._attempt.history
         assert history is not None
@@ -155,7 +155,7 @@ class Conduct:
             user_id=run.user_id,
             pattern=run.pattern,
             attempt=run.attempt,
-            notes=Notes(self._workshop.database, run.workspace_id, run.user_id),
+            notes=Notes(self._workshop.database, run, tainted=self._attempt.tainted, agent=notes_of),
             outbound=self._workshop.outbound,
             now=lambda: datetime.now(UTC),
             effect_key=self._attempt.effect_key,

@@ -12,12 +12,13 @@ from pydantic_ai.toolsets import AbstractToolset, FunctionToolset
 from app.agents.citing import Citing
 from app.agents.context import AgentContext
 from app.agents.document_agents import unproven
+from app.agents.memory import remembered
 from app.agents.papers import Paper, reading
 from app.agents.registry import AgentDefinition
 from app.agents.research import Brief
 from app.agents.schemas import violations
 from app.agents.tool import ToolSpec
-from app.services import sidekick
+from app.services import memories, sidekick
 from app.services.attempt import Attempt
 from app.services.delegating import delegation_of
 from app.services.interjections import Interjections
@@ -82,6 +83,10 @@ async def equip(shared: Workshop, attempt: Attempt, definition: AgentDefinition)
     extra.add(capabilities=[Interjections(attempt), sending(shared, attempt, definition)])
     if Brief.of(attempt.run.input) is not None:
         extra.add(capabilities=[Citing()], instructions=words_of(attempt.run))
+    notes = await memories.given(shared.database, attempt.run, definition.memory)
+    if notes:
+        attempt.tainted.update(source for note in notes for source in note.taint)
+        extra.add(instructions=[remembered(notes)])
     extra.add(instructions=sidekick.words(shared, attempt))
     extra.add_tools(sidekick.client_tools(attempt))
     papers = await hand_over(shared, attempt)

@@ -92,14 +92,16 @@ class Journal(AbstractCapability[AgentContext]):
         known = self.attempt.journaled(step, call.tool_call_id)
         if known is not None and known.status != "started":
             ctx.usage.tool_calls += 1
-            return self._replay(known)
+            return self._replay(spec, known)
         if known is None:
             await self._permit(ctx, spec, call, args, step)
         elif (settled := await self._settle_started(ctx, spec, known, args)) is not None:
             return settled
         return await self._carry_out(_Call(spec, call, step, args, known), handler)
 
-    def _replay(self, known: ToolCall) -> Any:
+    def _replay(self, spec: ToolSpec, known: ToolCall) -> Any:
+        if spec.taints:
+            self.attempt.taint(spec.name)
         if known.status == "done":
             return known.result
         raise ToolFailed(str(known.result))

@@ -67,10 +67,18 @@ async def of_run(unit: Unit, run: Run) -> dict[str, str]:
         }
     )
     assert delivery is not None
+    await unit.notes.remember(run.user_id, "ours", "ours")
+    (note,) = await unit.notes.recall(run.user_id, "ours")
     connection_id = new_id()
     values = {"id": connection_id, "user_id": run.user_id, "subject": "1", "account": "ada@example.com"}
     await unit.connections.put({**values, "scopes": []}, access_seconds=0)
-    return {"approval_id": str(approval.id), "delivery_id": str(delivery.id), "connection_id": str(connection_id)}
+    made = {
+        "approval_id": approval.id,
+        "delivery_id": delivery.id,
+        "connection_id": connection_id,
+        "memory_id": note.id,
+    }
+    return {name: str(made_id) for name, made_id in made.items()}
 
 
 async def ours(app: FastAPI, client: httpx.AsyncClient) -> dict[str, str]:

@@ -13,16 +13,16 @@ async def test_notes_belong_to_one_user(database: Database) -> None:
         await unit.notes.remember(owner.user_id, "colour", "blue")
         await unit.notes.remember(ada, "colour", "Her favourite colour is red")
     async with database.begin(owner.workspace_id) as unit:
-        assert [note["text"] for note in await unit.notes.recall(ada, "favourite colours?")] == [
+        assert [note.text for note in await unit.notes.recall(ada, "favourite colours?")] == [
             "Her favourite colour is red"
         ]
-        assert {note["key"] for note in await unit.notes.recall(ada, "")} == {"colour", "pet"}
-        assert [note["key"] for note in await unit.notes.recall(ada, "100%_")] == ["pet"]
+        assert {note.key for note in await unit.notes.recall(ada, "")} == {"colour", "pet"}
+        assert [note.key for note in await unit.notes.recall(ada, "100%_")] == ["pet"]
         assert await unit.notes.recall(ada, "%%%") == []
         assert await unit.notes.recall(ada, "blue") == []
         assert await unit.notes.forget(ada, "pet")
         assert not await unit.notes.forget(ada, "pet")
-        assert [note["text"] for note in await unit.notes.recall(owner.user_id, "colour")] == ["blue"]
+        assert [note.text for note in await unit.notes.recall(owner.user_id, "colour")] == ["blue"]
 
 
 async def test_a_user_is_made_on_first_sight_and_known_after(database: Database) -> None:

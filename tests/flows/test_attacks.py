@@ -171,7 +171,7 @@ class Victim:
             "mails": [(one.recipients, one.subject) for one in self.post.gmail.sent],
             "posts": self.far_end.get("/_effects")["by_key"],
             "tasks": len(tasks),
-            "notes": [(one["key"], one["text"]) for one in notes],
+            "notes": [(one.key, one.text) for one in notes],
             "archived": [
                 one.id for one in self.box.mails.values() if "INBOX" not in one.labels and "DRAFT" not in one.labels
             ],
