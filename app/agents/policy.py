@@ -15,7 +15,9 @@ from app.models.client_tool import ClientApproval
 from app.models.context import ContextChanges
 from app.models.errors import InvalidInput
 
-Effect = Literal["read", "draft", "send", "label", "fetch", "post", "remember", "propose", "suggest", "state", "client"]
+Effect = Literal[
+    "read", "draft", "send", "label", "fetch", "post", "remember", "propose", "save", "suggest", "state", "client"
+]
 Presence = Literal["present", "begun", "unattended"]
 """A person takes part; a person began it and went away; nobody did, as with a schedule or a webhook."""
 
@@ -123,6 +125,7 @@ TABLE: tuple[Row, ...] = (
         "is there to be asked."),
     Row("propose", "ask", "A task acts by itself later: a person creates it.", _HERE),
     Row("propose", "deny", "Nobody is there to be asked, and tasks do not make tasks."),
+    Row("save", "allow", "A file of the person's own; a run that reads it is tainted by it."),
     Row("suggest", "allow", "The application itself decides whether to make the change."),
     Row("state", "allow", "The application lets its agent change its state.", (), _CLEAN, ("granted",)),
     Row("state", "ask", "A person agrees to changes of the application's state.", _ASKABLE),
@@ -191,6 +194,11 @@ def of_note(context: AgentContext, tool: str) -> Verdict:
 def of_proposal(context: AgentContext) -> Verdict:
     """Whether a task may be proposed."""
     return decide(_now(context, "propose_task", "propose"))
+
+
+def of_file(context: AgentContext) -> Verdict:
+    """Whether a result may be kept among the person's files."""
+    return decide(_now(context, "save_file", "save"))
 
 
 def of_context(context: AgentContext, changes: ContextChanges) -> Verdict:

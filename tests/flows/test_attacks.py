@@ -367,6 +367,8 @@ def test_no_tool_decides_grants_or_changes_who_is_told() -> None:
         "mail_send",
         "mail_label",
         "propose_task",
+        "save_file",
+        "update_context",
     }
     unruled: list[ToolSpec] = [spec for spec in TOOLS if spec.effect == "write" and spec.policy is ToolSpec.policy]
     assert unruled == [], "whatever writes has a line in the table"

@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import Field
 from pydantic_ai import ModelRetry, RunContext, Tool, ToolFailed
 
+from app.agents import policy
 from app.agents.context import AgentContext
 from app.agents.tool import ToolSpec
 from app.models.errors import AppError, InvalidInput, UnsupportedMediaType
@@ -38,5 +39,6 @@ TOOL = ToolSpec(
     tool=Tool(save_file, max_retries=2),
     scope="The files of the person that the run is for.",
     effect="write",
+    policy=lambda context, _arguments: policy.of_file(context),
 )
 """The same call gives the same file however often it is made, so it may be repeated."""
