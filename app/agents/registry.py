@@ -18,6 +18,8 @@ from app.agents.own import VARIABLE, OwnAgent
 from app.agents.pattern import Pattern
 from app.agents.patterns import PATTERNS
 from app.agents.schemas import check_schema
+from app.agents.servers import VARIABLE as SERVERS
+from app.agents.servers import McpServer
 from app.agents.text import clean
 from app.agents.tool import ToolSpec
 from app.agents.tools import TOOLS
@@ -38,6 +40,7 @@ class AgentRegistry:
         patterns: Sequence[Pattern] = PATTERNS,
         tools: Sequence[ToolSpec] = TOOLS,
         own: Sequence[OwnAgent] = (),
+        servers: Mapping[str, McpServer] | None = None,
     ) -> None:
         self._patterns = {pattern.name: pattern for pattern in patterns}
         self._tools = {spec.name: spec for spec in tools}
@@ -47,6 +50,10 @@ class AgentRegistry:
         self._outputs: dict[str, Sequence[Any]] = {}
         for definition in self._agents.values():
             self.check(definition)
+        self.servers: Mapping[str, McpServer] = servers or {}
+        for name in self.servers:
+            if self.shadows(name):
+                raise SettingError(f"{SERVERS}: the name {name!r} is taken by tools of our own; call it otherwise.")
         self._own = {one.definition.name: one for one in own}
         for name in self._own:
             if name in self._agents or name in RESERVED_NAMES:
@@ -101,6 +108,10 @@ class AgentRegistry:
     def tool(self, name: str) -> ToolSpec | None:
         """The tool of that name."""
         return self._tools.get(name)
+
+    def shadows(self, server: str) -> bool:
+        """Whether tools of a server of this name could be taken for tools of our own."""
+        return any(name.startswith(f"{server}_") for name in self._tools)
 
     def check_arguments(self, tool: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """The arguments as the tool takes them, defaults filled in, as JSON data. Raises InvalidInput."""

@@ -93,9 +93,13 @@ class ModelSettings(Group):
 
 
 class AgentSettings(Group):
-    """The operator's own agents, as `module:attribute` or the path of a Python file."""
+    """The operator's own agents, as `module:attribute` or the path of a Python file; and servers of tools (MCP).
+
+    `mcp` is a JSON object of servers by name, or the path of a file that holds one.
+    """
 
     own: CommaList = Field(default=(), alias="SIXLANE_AGENTS")
+    mcp: SecretStr | None = Field(default=None, alias="SIXLANE_MCP")
 
 
 class SecretSettings(Group):

@@ -110,6 +110,14 @@ class OutboundGuard:
         """
         self._place(url)
 
+    async def pin(self, url: str) -> tuple[Place, list[Address]]:
+        """The address in parts and the network addresses that a request to it may go to, for other clients.
+
+        Raises `OutboundBlocked` or `InvalidInput`, and `OutboundError` when the name does not resolve.
+        """
+        place = self._place(url)
+        return place, await self._addresses(place)
+
     async def request(
         self,
         method: str,

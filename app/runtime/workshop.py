@@ -68,11 +68,12 @@ def _agents(settings: Settings) -> "tuple[AgentRegistry, ModelSource]":
     from app.agents.llm import ModelSource
     from app.agents.own import brought_models, load
     from app.agents.registry import AgentRegistry
+    from app.agents.servers import load_servers
 
     own, models = load(settings.agents.own), ModelSource(_model_options(settings))
     for name, model in brought_models(own):
         models.know(name, model)
-    return AgentRegistry(own=own), models
+    return AgentRegistry(own=own, servers=load_servers(plain(settings.agents.mcp))), models
 
 
 def _planners(runtime: Runtime, registry: "AgentRegistry", models: "ModelSource") -> "Planners":

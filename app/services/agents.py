@@ -147,9 +147,11 @@ def _check_servers(desk: Desk, definition: AgentDefinition) -> None:
     if len(set(names)) != len(names):
         raise InvalidInput("body.mcp: two servers have the same name.", code="duplicate_server")
     for source in definition.mcp:
-        configured = source.name in desk.mcp
+        configured = source.name in desk.registry.servers
+        if desk.registry.shadows(source.name):
+            raise InvalidInput(f"body.mcp: tools of our own begin with {source.name!r}.", code="reserved_name")
         if source.url is None and not configured:
-            known = ", ".join(sorted(desk.mcp)) or "none"
+            known = ", ".join(sorted(desk.registry.servers)) or "none"
             raise InvalidInput(
                 f"body.mcp: the operator has configured no server {source.name!r} (SIXLANE_MCP has: {known}). "
                 "Give its url, or another name.",

@@ -121,7 +121,7 @@ class Conduct:
             instructions=extra.instructions or None,
             model_settings=extra.settings or None,
             toolsets=extra.toolsets or None,
-            capabilities=[Journal(attempt, specs, registry.own(definition.name) is not None), *extra.capabilities],
+            capabilities=[Journal(attempt, specs, extra.teller(definition.policies)), *extra.capabilities],
             infer_name=False,
         )
         attempt.seen(result.all_messages(), result.usage)

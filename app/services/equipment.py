@@ -1,27 +1,30 @@
 """What a run gets beyond its agent: one function of each room, one line each."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic_ai import RunContext
 from pydantic_ai.capabilities import AbstractCapability
 from pydantic_ai.settings import ModelSettings
+from pydantic_ai.tools import ToolDefinition
 from pydantic_ai.toolsets import AbstractToolset, FunctionToolset
 
 from app.agents.citing import Citing
-from app.agents.context import AgentContext
+from app.agents.context import AgentContext, Policy
 from app.agents.document_agents import unproven
 from app.agents.memory import remembered
+from app.agents.own import spec_of
 from app.agents.papers import Paper, reading
 from app.agents.registry import AgentDefinition
 from app.agents.research import Brief
 from app.agents.schemas import violations
-from app.agents.tool import ToolSpec
+from app.agents.tool import ToolSpec, tightened
 from app.services import memories, sidekick
 from app.services.attempt import Attempt
 from app.services.delegating import delegation_of
 from app.services.interjections import Interjections
+from app.services.mcp_tools import Told, servers_of, spec_teller
 from app.services.output import OutputCheck
 from app.services.papers import hand_over
 from app.services.sending import Sending
@@ -49,6 +52,7 @@ class Equipment:
     output: Sequence[Any] | None = None
     settings: ModelSettings = field(default_factory=ModelSettings)
     spent: dict[str, Any] = field(default_factory=dict[str, Any])
+    tellers: list[Told] = field(default_factory=list[Told])
 
     def add(
         self,
@@ -63,6 +67,15 @@ class Equipment:
         self.toolsets += toolsets
         self.specs += specs
         self.instructions += instructions
+
+    def teller(self, policies: Mapping[str, Policy]) -> Told:
+        """Tells of tools that are known only once a call of them is made, under the agent's policies."""
+
+        def tell(tool: ToolDefinition) -> ToolSpec | None:
+            found = next((spec for one in self.tellers if (spec := one(tool)) is not None), None)
+            return tightened(found, policies.get(tool.name)) if found is not None else None
+
+        return tell
 
     def add_tools(self, specs: Sequence[ToolSpec]) -> None:
         """Put in further tools, which the journal knows then."""
@@ -102,6 +115,10 @@ async def equip(shared: Workshop, attempt: Attempt, definition: AgentDefinition)
     if own is not None:
         extra.output = extra.output or own.output
         extra.add(instructions=[shared.registry.pattern(attempt.run.pattern).instructions])
+        extra.tellers.append(spec_of)
+    if definition.mcp:
+        extra.add(toolsets=servers_of(shared, definition))
+        extra.tellers.append(spec_teller(shared, definition))
     return extra
 
 

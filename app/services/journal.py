@@ -4,7 +4,7 @@ It hangs on Pydantic AI's hooks and writes through the attempt, which owns trans
 """
 
 import asyncio
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -16,7 +16,6 @@ from pydantic_ai.messages import ModelResponse, TextPart, ToolCallPart
 from pydantic_ai.tools import ToolDefinition
 
 from app.agents.context import AgentContext
-from app.agents.own import spec_of
 from app.agents.policy import verdict_of
 from app.agents.text import clean
 from app.agents.tool import OutcomeUnknown, ToolSpec
@@ -38,16 +37,20 @@ def jsonable(arguments: Mapping[str, Any]) -> dict[str, Any]:
     return clean(pydantic_core.to_jsonable_python(dict(arguments), serialize_unknown=True))
 
 
+def _unknown(_tool: ToolDefinition) -> ToolSpec | None:
+    return None
+
+
 @dataclass
 class Journal(AbstractCapability[AgentContext]):
     """Hooks one attempt of one run into the agent loop.
 
-    `own` says that the agent is the operator's code, whose tools tell about themselves.
+    `others` tells of tools that are known only once a call of them is made.
     """
 
     attempt: "Attempt"
     specs: Mapping[str, ToolSpec]
-    own: bool = False
+    others: Callable[[ToolDefinition], ToolSpec | None] = _unknown
 
     async def before_model_request(self, ctx: RunContext[AgentContext], request_context: Any) -> Any:
         """Ask nothing that somebody else may have asked already."""
@@ -84,10 +87,9 @@ class Journal(AbstractCapability[AgentContext]):
         handler: Any,
     ) -> Any:
         """Carry out a tool call once: by the journal if it is done, else under policy and written down."""
-        spec = self.specs.get(call.tool_name)
-        if spec is None and not self.own:
+        spec = self.specs.get(call.tool_name) or self.others(tool_def)
+        if spec is None:
             return await handler(args)
-        spec = spec or spec_of(tool_def)
         step = step_of(ctx.messages, self.attempt.run.id)
         known = self.attempt.journaled(step, call.tool_call_id)
         if known is not None and known.status != "started":

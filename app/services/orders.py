@@ -24,8 +24,7 @@ class Desk:
     """What a door needs to turn a wish into an order. `max_attempts` is the operator's ceiling.
 
     `min_seconds` is the least time between two due times of a schedule; `base_url` is where this server is reached;
-    `context_bytes` the most that the context of a conversation may have; `mcp` the servers of tools that the operator
-    has configured.
+    `context_bytes` the most that the context of a conversation may have.
     """
 
     registry: AgentRegistry
@@ -37,7 +36,6 @@ class Desk:
     production: bool = False
     base_url: str = ""
     context_bytes: int = 65_536
-    mcp: frozenset[str] = frozenset()
 
     def tool_names(self) -> list[str]:
         """Names that tools have already."""

@@ -4,10 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from app.agents.context import Outbound, TaskPlanner
+from app.agents.context import TaskPlanner
 from app.agents.llm import ModelSource
 from app.agents.registry import AgentRegistry
 from app.database.connection import Database
+from app.integrations.http import OutboundGuard
 from app.integrations.search import WebSearch
 from app.models.run import Run
 from app.services.file_room import FileRoom
@@ -23,7 +24,7 @@ class Workshop:
     database: Database
     registry: AgentRegistry
     models: ModelSource
-    outbound: Outbound
+    outbound: OutboundGuard
     mail: Callable[[Run], "MailBox"] | None = None
     planner: Callable[[Run], TaskPlanner] | None = None
     files: FileRoom | None = None
