@@ -42,6 +42,7 @@ class Supervised:
         self._say = say
         self._changed = changed
         self._process: asyncio.subprocess.Process | None = None
+        self.begun = asyncio.Event()
         self._stopping = asyncio.Event()
 
     @property
@@ -78,6 +79,7 @@ class Supervised:
             start_new_session=True,  # Ctrl-C reaches us alone, and we end them in order
         )
         assert self._process.stdout is not None
+        self.begun.set()
         self._changed()
         try:
             await self._pass_on(self._process.stdout)
@@ -137,6 +139,10 @@ class Tree:
     async def run_once(self, program: Program) -> int:
         """Run a program to its end and return its exit status."""
         return await self._member(program).once()
+
+    async def begun(self) -> None:
+        """Wait until every program has been started for the first time."""
+        await asyncio.gather(*(member.begun.wait() for member in self._members))
 
     async def refused(self) -> None:
         """Wait until a program will not run, and raise what stopped it."""

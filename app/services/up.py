@@ -106,6 +106,7 @@ async def _start_programs(tree: Tree, order: UpOrder, listener: socket.socket) -
     await _answers(order.host, listener.getsockname()[1])
     tree.start(every["worker"])
     tree.start(every["scheduler"])
+    await tree.begun()
 
 
 class _Stop:

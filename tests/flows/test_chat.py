@@ -96,7 +96,7 @@ async def test_a_person_talks_decides_and_stops(url: str, far_end: Loopback, tmp
             terminal.expect("The application is asked for open_page:")
             terminal.expect("(empty: later): ")
             terminal.type('{"shown": "start"}\n')
-            terminal.expect("→ {'shown': 'start'}")
+            terminal.expect('→ {"shown":"start"}')
             terminal.expect("It is open.")
             terminal.expect("you> ")
 
