@@ -46,7 +46,7 @@ async def begin(client: httpx.AsyncClient) -> str:
     prompt = script(
         {"tools": [{"name": "balance", "args": {"customer": "Charles Babbage"}}]},
         {"tools": [{"name": "remind", "args": {"customer": "Charles Babbage"}}]},
-        {"text": "Done.", "hold_s": 20},
+        {"text": "Done.", "hold_s": 20, "times": 1},
         mark="books",
     )
     made = await client.post("/tasks", json={"task_type": "delegation", "agent": "clerk", "prompt": prompt})

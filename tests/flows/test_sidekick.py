@@ -164,10 +164,7 @@ async def test_a_process_that_dies_around_the_change_has_made_it_once(desk: Desk
 
         async def stands_at_the_gate() -> bool:
             async with database.across() as unit:
-                found = await unit.connection.execute(
-                    text("SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
-                )
-                return found.first() is not None
+                return (await unit.connection.execute(text(f"SELECT 1 {_WAITING}"))).first() is not None
 
         await eventually(stands_at_the_gate)
         execution = executor.execution(run.id)
@@ -176,9 +173,7 @@ async def test_a_process_that_dies_around_the_change_has_made_it_once(desk: Desk
         execution.stop = "lost"
         execution.task.cancel()
         async with database.across() as unit:
-            await unit.connection.execute(
-                text("SELECT pg_cancel_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
-            )
+            await unit.connection.execute(text(f"SELECT pg_cancel_backend(pid) {_WAITING}"))
         await execution.ended.wait()
     async with database.across() as unit:
         await unit.connection.execute(text("DROP TRIGGER cut ON tool_calls"))
@@ -196,5 +191,8 @@ _GATE = """
 CREATE FUNCTION gate() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN PERFORM pg_advisory_xact_lock(4711); RETURN NEW; END $$
 """
-_WAITING = "FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+_WAITING = """
+FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+WHERE l.locktype = 'advisory' AND l.objid = 4711 AND NOT l.granted AND d.datname = current_database()
+"""
 _CUT = "CREATE TRIGGER cut BEFORE UPDATE ON tool_calls FOR EACH ROW WHEN ({when}) EXECUTE FUNCTION gate()"

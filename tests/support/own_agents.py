@@ -8,11 +8,7 @@ from pydantic_ai import Agent, RunContext
 from app.agents.context import AgentContext
 from app.agents.own import effect
 
-clerk = Agent(
-    name="clerk",
-    deps_type=AgentContext,
-    instructions="You keep the books. Remind customers who owe more than 100 euros.",
-)
+clerk = Agent(name="clerk", instructions="Remind customers who owe more than 100 euros.", deps_type=AgentContext)
 
 
 @clerk.tool_plain
@@ -23,9 +19,8 @@ def balance(customer: str) -> int:
 
 @clerk.tool
 @effect(approval="ask")
-async def remind(ctx: RunContext[AgentContext], customer: str) -> str:
+def remind(ctx: RunContext[AgentContext], customer: str) -> str:
     """Send a customer a reminder."""
-    key = ctx.deps.effect_key(ctx.tool_call_id or "")
-    async with httpx.AsyncClient() as client:
-        await client.post(os.environ["BOOKS_URL"], json={"to": customer}, headers={"Idempotency-Key": key})
+    key = {"Idempotency-Key": ctx.deps.effect_key(ctx.tool_call_id or "")}
+    httpx.post(os.environ["BOOKS_URL"], json={"to": customer}, headers=key)
     return f"{customer} was reminded."

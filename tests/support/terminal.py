@@ -57,6 +57,16 @@ class Terminal:
         """Press keys: text as it is, "\\n" for Enter, "\\x03" for Ctrl-C, "\\x04" for Ctrl-D."""
         os.write(self._screen, keys.encode())
 
+    def insist(self, keys: str, text: str) -> str:
+        """Press keys until a text is shown: a signal right before a program begins to read waits for the next key."""
+        while True:
+            self.type(keys)
+            deadline = time.monotonic() + 2
+            while (found := self._seen.find(text, self._at)) < 0 and self._read(deadline):
+                pass
+            if found >= 0:
+                return self.expect(text)
+
     def end(self, seconds: float = 30) -> int:
         """Wait for the program's end; returns its exit code."""
         deadline = time.monotonic() + seconds

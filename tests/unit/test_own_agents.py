@@ -20,7 +20,7 @@ def test_an_agent_in_a_file_is_known_with_its_tools() -> None:
     (own,) = load([str(EXAMPLE)])
     definition = own.definition
     assert (definition.name, definition.tools, definition.model) == ("clerk", ("balance", "remind"), None)
-    assert "keep the books" in definition.instructions
+    assert "Remind customers" in definition.instructions
     (same,) = load([f"{EXAMPLE}:clerk"])
     assert same.definition.version == definition.version
     registry = AgentRegistry(own=[own])
@@ -101,3 +101,10 @@ def test_a_model_that_an_agent_brings_and_its_kind_of_answer(tmp_path: Path) -> 
     for name, model in brought_models([one, two]):
         models.know(name, model)
     assert isinstance(models.resolve(one.definition.model), TestModel)
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/own-agents.md"])
+def test_the_example_that_is_shown_is_the_one_that_is_tried(page: str) -> None:
+    shown = (EXAMPLE.parents[2] / page).read_text()
+    code = EXAMPLE.read_text().partition('"""\n\n')[2].strip()
+    assert f"```python\n{code}\n```" in shown
