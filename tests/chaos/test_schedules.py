@@ -208,7 +208,7 @@ async def test_a_failing_store_never_stops_firing(tmp_path: Path) -> None:
 
 async def fired(here: Stage, task: str, count: int) -> int:
     """Wait until the task has so many occurrences; how many it has."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             [row] = await here.audit.rows("SELECT count(*) AS n FROM occurrences WHERE task_id = $1::uuid", task)
             if row["n"] >= count:

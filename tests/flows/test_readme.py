@@ -13,7 +13,8 @@ pytestmark = pytest.mark.xdist_group("up")
 
 README = (ROOT / "README.md").read_text()
 CONSOLE = re.findall(r"```console\n(.*?)```", README, re.DOTALL)
-PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+PYTHON = [block for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "localhost:8000" in block]
+"""What talks to the server; the agent of one's own is tried by `test_own_agents.py`."""
 
 
 def steps(block: str) -> list[tuple[str, str]]:
