@@ -233,7 +233,7 @@ class Executor:
 
     async def _conduct(self, execution: Execution, attempt: Attempt) -> Ending:
         run = execution.run
-        if run.attempt > self.options.max_attempts:
+        if run.attempt > max(self.options.max_attempts, run.max_attempts):
             await attempt.load()
             return Ending(
                 "failed",

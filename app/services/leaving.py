@@ -159,7 +159,8 @@ async def _stop(attempt: Leaver, unit: Unit, ending: Ending) -> Run:
         ending = replace(ending, reason=(await attempt.held(unit)).status_reason or ending.reason)
     values: dict[str, Any] = {} if ending.state is None else {"state": ending.state}
     if ending.to == "waiting":
-        values["attempt"] = attempt.run.attempt - 1  # waiting is no failure: however often a run waits, it may go on
+        # Waiting is no failure: it leaves as many tries as there were.
+        values["max_attempts"] = attempt.run.max_attempts + 1
     run = await _move(attempt, unit, ending, **attempt.progress(), **values)
     closing: list[ModelMessage] = []
     if ending.to != "waiting":
