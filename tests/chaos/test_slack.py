@@ -1,7 +1,6 @@
 """Slack in a storm: each event comes four times, one of them dies, the model is slow, and a worker falls."""
 
 import asyncio
-import os
 import random
 import time
 from collections.abc import Iterator
@@ -21,8 +20,6 @@ from support.slack_server import FakeSlack, message, request_of, signed, slack_s
 pytestmark = pytest.mark.xdist_group("chaos")
 
 EVENTS, PEOPLE, DELIVERIES, SENDERS = 500, 100, 4, 12
-SLACK_WAITS = 3.0
-"""Seconds until Slack sends an event again. On a machine that does nothing else the bar is one second."""
 
 
 @pytest.fixture
@@ -119,7 +116,7 @@ async def test_every_event_is_one_run_however_often_it_comes(
     print(f"\n{len(seconds)} acknowledged in {sent_in:.1f} s, p50 {seconds[len(seconds) // 2]:.3f} s, p99 {p99:.3f} s")
     assert len(runs) == EVENTS
     assert {run["status"] for run in runs} == {"completed"}
-    assert p99 < (1.0 if os.getloadavg()[0] <= (os.cpu_count() or 1) else SLACK_WAITS)
+    assert p99 < 1.0
     for earlier, later in pairwise(runs):
         if earlier["conversation_id"] == later["conversation_id"]:
             assert earlier["completed_at"] <= later["started_at"], "two messages of one person at the same time"
