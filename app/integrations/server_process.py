@@ -61,7 +61,26 @@ def command_line(pid: int) -> str:
             return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
         except OSError:
             return ""
-    done = subprocess.run(["/bin/ps", "-o", "command=", "-p", str(pid)], capture_output=True, check=False)  # noqa: S603
+    return _ps("command=", pid)
+
+
+def is_running(pid: int) -> bool:
+    """Whether the process lives; one that has ended and that nobody has waited for does not.
+
+    The command line cannot tell: a process that is just replacing itself has none for a moment.
+    """
+    if sys.platform == "linux":
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except OSError:
+            return False
+    else:
+        state = _ps("stat=", pid)
+    return state[:1] not in ("", "Z", "X")
+
+
+def _ps(column: str, pid: int) -> str:
+    done = subprocess.run(["/bin/ps", "-o", column, "-p", str(pid)], capture_output=True, check=False)  # noqa: S603
     return done.stdout.decode(errors="replace").strip()
 
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from app.integrations.data_folder import FolderLock, private_folder
 from app.integrations.embedded_postgres import EmbeddedPostgres
 from app.integrations.embedded_valkey import EmbeddedValkey
-from app.integrations.server_process import command_line
+from app.integrations.server_process import command_line, is_running
 from app.integrations.unprivileged import place_for
 
 STATE_FILE = "state.json"
@@ -62,7 +62,7 @@ def read_standing(data: Path) -> Standing:
         told = json.loads((data / STATE_FILE).read_text())
     except (OSError, ValueError):
         return Standing(None, data, stores)
-    ours = [row for row in told["processes"] if command_line(row["pid"])]
+    ours = [row for row in told["processes"] if is_running(row["pid"])]
     return Standing(told["url"], data, ours + stores)
 
 

@@ -23,7 +23,7 @@ from support.stores import temporary_folder
 from app.integrations import unprivileged
 from app.integrations.data_folder import socket_folder
 from app.integrations.embedded import EmbeddedStores, StoreUrls, attached_stores, embedded_urls
-from app.integrations.server_process import ServerFailed, command_line
+from app.integrations.server_process import ServerFailed, command_line, is_running
 from app.integrations.standing import remove_data, store_processes
 from app.models.errors import SettingError
 
@@ -211,7 +211,7 @@ async def test_nothing_outlives_a_killed_owner(data: Path) -> None:
     assert len(servers) == 2
     process.kill()
     leave(process)
-    await until(lambda: not any(command_line(pid) for pid in servers.values()), seconds=5)
+    await until(lambda: not any(is_running(pid) for pid in servers.values()), seconds=5)
     assert pids(data) == {}
 
 

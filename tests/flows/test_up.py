@@ -25,7 +25,7 @@ from support.programs import (
 )
 from support.stores import temporary_folder
 
-from app.integrations.server_process import command_line
+from app.integrations.server_process import is_running
 from app.integrations.standing import read_standing
 from app.models.errors import SettingError
 from app.services.up import listening_socket
@@ -107,7 +107,7 @@ def test_a_killed_program_is_started_again_and_nothing_outlives_a_killed_up(data
 
         pids = [int(row["pid"]) for row in read_standing(data).processes]
         up.process.kill()
-        until(lambda: not any(command_line(pid) for pid in pids), 45, up)
+        until(lambda: not any(is_running(pid) for pid in pids), 45, up)
         until(lambda: programs_on(data) == [], 10, up)
     with start(data, "--demo", OPENAI_API_KEY="sk-unused") as up:
         assert ready_seconds(up) < 15  # 2.5 s alone on two cores; other tests run beside this one

@@ -3,10 +3,14 @@
 import asyncio
 import os
 import signal
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from support.programs import until
 
+from app.integrations.server_process import is_running
 from app.integrations.supervisor import Program, ProgramRefused, Supervised, Tree
 
 SAYS = "import os, sys; print('pid', os.getpid()); sys.stdout.write('no newline')"
@@ -87,6 +91,7 @@ async def test_killing_needs_no_grace() -> None:
     await heard.hears("here")
     tree.kill()
     await asyncio.wait_for(tree.stop(60), 10)
+    assert tree.processes() == []
 
 
 async def test_stopping_during_the_pause_does_not_start_again() -> None:
@@ -115,11 +120,16 @@ async def test_programs_end_with_their_parent(how: signal.Signals) -> None:
     parent.send_signal(how)
     await parent.wait()
     async with asyncio.timeout(10):
-        while alive(child):
+        while is_running(child):
             await asyncio.sleep(0.02)
 
 
-def alive(pid: int) -> bool:
-    from app.integrations.server_process import command_line
-
-    return bool(command_line(pid))
+def test_who_replaces_itself_is_running_all_the_while(tmp_path: Path) -> None:
+    script = tmp_path / "again.sh"
+    script.write_text('[ "$2" = 0 ] || exec /bin/sh "$1" "$1" $(($2 - 1))\nread line\n')
+    with subprocess.Popen(["/bin/sh", script, script, "1000"], stdin=subprocess.PIPE) as child:
+        seen = [is_running(child.pid) for _ in range(5_000)]
+        assert all(seen), f"{seen.count(False)} of {len(seen)} times it passed for ended"
+        child.kill()
+        until(lambda: not is_running(child.pid), 10)
+    assert not is_running(child.pid)
