@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from app.config import Settings
     from app.integrations.standing import Standing
 
+KEEP_ALIVE_SECONDS = 75
+"""Longer than clients and balancers keep an idle connection (5 to 60 s), so that no request meets one just closed."""
 COLOURS = {"up": "bold", "api": "cyan", "worker": "green", "scheduler": "magenta"}
 
 roles = commands()
@@ -125,6 +127,7 @@ def api(
             server_header=False,
             proxy_headers=False,  # who is keyless depends on the true peer
             timeout_graceful_shutdown=round(settings.server.shutdown_seconds) + 5,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
         )
     )
     server.run(sockets=[socket.socket(fileno=fd)] if fd is not None else None)

@@ -5,8 +5,10 @@ import os
 import signal
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
+import pytest
 from support.fleet import Fleet
 from support.loopback import Loopback
 from support.model_server import script
@@ -57,5 +59,26 @@ async def test_sigterm_lets_streams_and_waiting_requests_go(
                 assert "event: run.completed" in events.text
                 run = (await client.get(f"{second.url}/runs/{run_id}")).json()
                 assert (run["status"], run["attempt"], run["result"]) == ("completed", 1, "slow")
+    finally:
+        await fleet.close()
+
+
+async def test_an_idle_connection_outlives_what_clients_keep(database_url: str, redis_url: str, tmp_path: Path) -> None:
+    """httpx, and with it the clients of OpenAI and Anthropic, use a connection again for up to 5 s."""
+    fleet = Fleet(database_url, tmp_path, {"DATABASE_URL": database_url, "REDIS_URL": redis_url})
+    try:
+        door = await fleet.start("api")
+        reader, writer = await asyncio.open_connection(urlsplit(door.url).hostname, urlsplit(door.url).port)
+        request = f"GET /health/live HTTP/1.1\r\nHost: {urlsplit(door.url).netloc}\r\n\r\n".encode()
+        writer.write(request)
+        assert (await reader.read(65_536)).startswith(b"HTTP/1.1 200")
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(reader.read(1), 6)
+        writer.write(request)
+        assert (await reader.read(65_536)).startswith(b"HTTP/1.1 200")
+        stopped = time.monotonic()
+        assert await fleet.stop(door) == 0
+        assert time.monotonic() - stopped < 4, "an idle connection held the end up"
+        writer.close()
     finally:
         await fleet.close()
