@@ -11,7 +11,7 @@ from uuid import UUID
 import pytest
 from support.audit import Audit
 from support.fleet import LEASE_SECONDS, Member, Role, theatre
-from support.load import Load, deciding
+from support.load import MOSTLY_TASKS, Load, deciding
 from support.patient import PatientClient
 from support.verdict import no_effect_twice, no_step_twice, nothing_lost
 
@@ -32,7 +32,7 @@ async def test_what_thawed_processes_write_late_is_refused(database_url: str, re
         await audit.install()
         members = await asyncio.gather(*(world.fleet.start(role) for role in FLEET))
         cold = [members[0], *members[2:4]]
-        load = Load(client, world.receiver, random.Random(3))
+        load = Load(client, world.receiver, random.Random(3), doors=MOSTLY_TASKS)
         thawed = asyncio.Event()
         async with contextlib.aclosing(client), deciding(client, world.receiver), asyncio.TaskGroup() as group:
             group.create_task(load.run(CLIENTS, thawed.is_set))

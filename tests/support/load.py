@@ -17,6 +17,8 @@ Shapes = tuple[tuple[str, ...], ...]
 Door = Literal["task", "turn", "stream"]
 HOLD_SECONDS = 1.2
 DOORS: tuple[Door, ...] = ("task", "turn", "stream", "stream")
+MOSTLY_TASKS: tuple[Door, ...] = ("task", "task", "task", "stream")
+"""More work than one worker takes, so that each of several holds runs."""
 SHAPES: Shapes = (
     ("calculator", "slow"),
     ("slow-safe", "calculator"),
@@ -57,9 +59,9 @@ class Order:
     stream: Stream | None = None
 
 
-def order(number: int, rng: random.Random, shapes: Shapes = SHAPES) -> Order:
+def order(number: int, rng: random.Random, shapes: Shapes = SHAPES, doors: tuple[Door, ...] = DOORS) -> Order:
     """The order of that number."""
-    mark, door, shape = f"r{number}", rng.choice(DOORS), rng.choice(shapes)
+    mark, door, shape = f"r{number}", rng.choice(doors), rng.choice(shapes)
     effects: list[str] = []
     steps: list[dict[str, Any]] = []
     for step, tools in enumerate(shape):
@@ -98,12 +100,20 @@ async def carry_out(client: PatientClient, receiver: Loopback, wanted: Order) ->
 class Load:
     """Keeps a number of clients busy until told to stop; `orders` is everything that was asked for."""
 
-    def __init__(self, client: PatientClient, receiver: Loopback, rng: random.Random, shapes: Shapes = SHAPES) -> None:
+    def __init__(
+        self,
+        client: PatientClient,
+        receiver: Loopback,
+        rng: random.Random,
+        shapes: Shapes = SHAPES,
+        doors: tuple[Door, ...] = DOORS,
+    ) -> None:
         self.orders: list[Order] = []
         self._client = client
         self._receiver = receiver
         self._rng = rng
         self._shapes = shapes
+        self._doors = doors
         self._numbers = itertools.count()
 
     async def run(self, clients: int, enough: Callable[[], bool]) -> None:
@@ -114,7 +124,7 @@ class Load:
 
     async def _one(self, enough: Callable[[], bool]) -> None:
         while not enough():
-            wanted = order(next(self._numbers), self._rng, self._shapes)
+            wanted = order(next(self._numbers), self._rng, self._shapes, self._doors)
             self.orders.append(wanted)
             await carry_out(self._client, self._receiver, wanted)
 
