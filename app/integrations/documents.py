@@ -15,7 +15,9 @@ MOST_CHARACTERS = 2_000_000
 SECONDS = 30.0
 AT_ONCE = 2
 
-_READER = Path(__file__).with_name("document_reader.py")
+_ROOT = Path(__file__).parents[2]
+_READER = "import sys; sys.path.append(sys.argv.pop(1)); from app.integrations.reading.program import main; main()"
+"""Isolated (-I), so that neither the environment nor the current folder can add to what it imports."""
 _KINDS: dict[str, Literal["pdf", "docx"]] = {PDF: "pdf", DOCX: "docx"}
 
 
@@ -37,8 +39,10 @@ class DocumentReader:
     async def _ask(self, data: bytes, kind: str) -> dict[str, Any]:
         program = await asyncio.create_subprocess_exec(
             sys.executable,
-            "-I",
-            str(_READER),
+            "-IB",
+            "-c",
+            _READER,
+            str(_ROOT),
             kind,
             str(MOST_PAGES),
             str(MOST_CHARACTERS),

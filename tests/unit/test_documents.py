@@ -54,6 +54,84 @@ async def test_pdf_of_fifty_pages_is_read_page_by_page() -> None:
     assert found.pages[49].endswith("The end of page 50.")
 
 
+async def test_pdf_with_a_ruled_table_keeps_cells_of_two_lines_in_their_row() -> None:
+    found = await read(papers.flowing_invoice())
+    head, body, table, end = found.text.split("\n\n")[0], *found.text.split("\n\n")[-3:]
+    assert head.splitlines()[0] == "Rechnung für Größe & Söhne"
+    assert " ".join(body.split()).endswith("binnen dreißig Tagen nach Erhalt der Ware.")
+    assert " ".join(found.text.split()).count("Sehr geehrte Damen und Herren, wir bitten um Zahlung") == 3
+    assert table.splitlines() == [
+        "Posten\tMenge\tPreis",
+        "Dübel aus Kunststoff, grau, für Wände aus",
+        "Beton und Ziegel\t50\t7,20 €",
+        "Schrauben\t100\t12,50 €",
+    ]
+    assert (end, found.title) == ("Mit freundlichen Grüßen", "")
+
+
+async def test_pdf_of_fifty_pages_of_typst_has_heads_feet_and_ligatures() -> None:
+    found = await read(papers.long_report())
+    assert found.total == 50
+    for number, page in enumerate(found.pages, 1):
+        told = f"Chapter {number} The chief officer filed finding {number}; its flow was affirmed."
+        assert " ".join(page.split()) == f"Annual report {told} {number}"
+
+
+async def test_pdf_of_an_article_is_read_down_its_columns() -> None:
+    found = await read(papers.article())
+    words = " ".join(found.text.split())
+    assert words.startswith("On the flow of water First part Alpha sentences go down the first column. Alpha")
+    assert words.count("Alpha sentences go down the first column.") == 40
+    assert words.count("Beta sentences follow them in their turn.") == 40
+    assert words.index("Second part") > words.rindex("Alpha")
+    assert found.text.endswith("Depth\tSpeed\n1 m\t3 m/s\nTable\u00a01: Speeds by depth")
+
+
+async def test_docx_of_pandoc_keeps_numbers_levels_and_notes(tmp_path: Path) -> None:
+    found = await read(papers.pandoc_handbook("docx", tmp_path))
+    assert found.text.split("\n\n") == [
+        "# Handbuch",
+        "Ein Absatz mit einer Fußnote.[^1]",
+        "1. erster Schritt",
+        "  - mit einem Unterpunkt",
+        "2. zweiter Schritt",
+        "Ein Zitat, das eingerückt ist.",
+        "Begriff",
+        "seine Erklärung",
+        'print("Größe")',
+        "(c) ein Buchstabe",
+        "(d) noch einer",
+        "[^1]: Die Fußnote selbst.",
+    ]
+
+
+async def test_html_of_pandoc_keeps_lists_quotes_and_notes(tmp_path: Path) -> None:
+    text = (await read(papers.pandoc_handbook("html", tmp_path), "handbook.html")).text
+    assert "1. erster Schritt\n   - mit einem Unterpunkt\n2. zweiter Schritt" in text
+    assert "> Ein Zitat, das eingerückt ist." in text
+    assert '```\nprint("Größe")\n```' in text
+    assert "Die Fußnote selbst." in text
+
+
+async def test_text_of_pandoc_is_taken_as_it_is(tmp_path: Path) -> None:
+    data = papers.pandoc_handbook("plain", tmp_path)
+    found = await read(data, "handbook.txt")
+    assert (found.text, found.media_type) == (data.decode().strip(), "text/plain")
+    assert "[1] Die Fußnote selbst." in found.text
+
+
+async def test_docx_has_its_head_its_foot_its_clauses_and_its_form_fields() -> None:
+    assert (await read(papers.statutes())).text.split("\n\n") == [
+        "Vertraulich",
+        "# Satzung",
+        "1. Der Verein heißt Größe.",
+        "2. Er prüft Änderungen.",
+        "| Beiträge |  |  |\n| --- | --- | --- |\n| Jahr | Voll | Ermäßigt |\n| 2026 | 60 € | 30 € auf Antrag |",
+        "Köln, den 3. Mai",
+        "Stand: März 2026",
+    ]
+
+
 async def test_docx_of_pandoc_keeps_headings_tables_and_lists_in_order(tmp_path: Path) -> None:
     found = await read(papers.pandoc_docx(tmp_path))
     assert found.media_type == DOCX

@@ -1,67 +1,16 @@
-"""A program of its own: reads one PDF or Docx from its input and writes its text, as JSON, under hard limits.
+"""The text layer of a PDF, in the order in which people read it: columns, tables, words broken at line ends."""
 
-Such files come from anyone, and the parsers are C code: here they have no environment, no secrets, a bounded memory and
-a bounded time, and a crash costs one document. It imports nothing of the product.
-"""
-
-import io
 import itertools
-import json
 import statistics
-import sys
-import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-MEMORY = 1 << 30
-CPU_SECONDS = 20
+from app.integrations.reading.unreadable import UnreadableError
+
 MOST_RECTS = 6_000
-MOST_UNPACKED = 100_000_000
-MOST_MEMBERS = 3_000
-_WORD = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
-_LEFT_OUT = {f"{_WORD}{name}" for name in ("del", "moveFrom", "instrText", "delText", "pict", "object", "footnoteRef")}
-
-
-class UnreadableError(Exception):
-    """The document cannot be read: a code and a sentence."""
-
-    def __init__(self, code: str, detail: str) -> None:
-        super().__init__(detail)
-        self.code = code
-        self.detail = detail
-
-
-def main() -> None:
-    """`document_reader.py pdf|docx MOST_PAGES MOST_CHARACTERS < file > json`."""
-    kind, pages, characters = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-    _bound()
-    data = sys.stdin.buffer.read()
-    try:
-        found = _pdf(data, pages, characters) if kind == "pdf" else _docx(data, characters)
-        answer: dict[str, Any] = found
-    except UnreadableError as error:
-        answer = {"error": error.code, "detail": error.detail}
-    except MemoryError:
-        answer = {"error": "document_too_complex", "detail": "Reading the document takes more memory than is allowed."}
-    except Exception as error:
-        answer = {"error": "document_damaged", "detail": f"The {kind} file cannot be read ({type(error).__name__})."}
-    sys.stdout.buffer.write(json.dumps(answer).encode())
-
-
-def _bound() -> None:
-    try:
-        import resource
-    except ImportError:  # not there on Windows; the caller's deadline remains
-        return
-    resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS + 1))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-    if sys.platform == "linux":
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-
-
-# PDF
+_NO_TITLES = ("(anonymous)", "untitled")
+"""What programs write where nobody gave a title."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +24,8 @@ class Piece:
     text: str
 
 
-def _pdf(data: bytes, most_pages: int, most_characters: int) -> dict[str, Any]:
+def read(data: bytes, most_pages: int, most_characters: int) -> dict[str, Any]:
+    """Text by page, number of pages, whether it is cut, and title. Raises UnreadableError."""
     import pypdfium2
     import pypdfium2.raw
 
@@ -100,6 +50,7 @@ def _pdf(data: bytes, most_pages: int, most_characters: int) -> dict[str, Any]:
         detail = "The PDF has no text, only pictures of it. Send one with a text layer."
         raise UnreadableError("document_without_text", detail)
     title = document.get_metadata_dict().get("Title") or ""
+    title = "" if title in _NO_TITLES else title
     return {"pages": texts, "total": total, "cut": len(texts) < total or left <= 0, "title": title}
 
 
@@ -234,96 +185,3 @@ def _row(row: Sequence[Piece]) -> str:
         gap, height = piece.left - before.right, max(piece.top - piece.bottom, before.top - before.bottom)
         text += ("\t" if gap > 0.9 * height else " " if gap > 0.12 * height else "") + piece.text
     return text
-
-
-# Docx
-
-
-def _docx(data: bytes, most_characters: int) -> dict[str, Any]:
-    _check_package(data)
-    import docx
-    from docx.table import Table
-
-    document = docx.Document(io.BytesIO(data))
-    blocks: list[str] = []
-    left = most_characters
-    for block in document.iter_inner_content():
-        text = _table(block) if isinstance(block, Table) else _paragraph(block)
-        if not text.strip():
-            continue
-        blocks.append(text[:left])
-        left -= len(text)
-        if left <= 0:
-            break
-    if not blocks:
-        raise UnreadableError("document_empty", "The Docx file has no text.")
-    return {"pages": ["\n\n".join(blocks)], "total": 1, "cut": left <= 0, "title": document.core_properties.title or ""}
-
-
-def _check_package(data: bytes) -> None:
-    """Refuse what is no Word document, and archives that unpack to more than a document can need."""
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            members = archive.infolist()
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
-        raise UnreadableError("document_damaged", "The Docx file is damaged: it is no complete archive.") from None
-    if len(members) > MOST_MEMBERS or sum(member.file_size for member in members) > MOST_UNPACKED:
-        raise UnreadableError("document_too_complex", "The Docx file unpacks to more than is allowed.")
-    if any(member.flag_bits & 1 for member in members):
-        raise UnreadableError("document_encrypted", "The Docx file is protected by a password.")
-
-
-def _paragraph(paragraph: Any) -> str:
-    text = _words(paragraph._p).strip()
-    style = (paragraph.style.name or "") if paragraph.style is not None else ""
-    if not text:
-        return ""
-    if style == "Title":
-        return f"# {text}"
-    if style.startswith("Heading "):
-        level = style.removeprefix("Heading ")
-        return f"{'#' * (int(level) if level.isdecimal() else 2)} {text}"
-    properties = paragraph._p.pPr
-    listed = style.startswith("List") or (properties is not None and properties.numPr is not None)
-    return f"- {text}" if listed else text
-
-
-def _words(element: Any) -> str:
-    """The text that is shown: with what was inserted, without what was deleted, field codes and hidden runs."""
-    parts: list[str] = []
-    for node in element:
-        if node.tag in _LEFT_OUT:
-            continue
-        if node.tag == f"{_WORD}t":
-            parts.append(node.text or "")
-        elif node.tag == f"{_WORD}tab":
-            parts.append("\t")
-        elif node.tag in (f"{_WORD}br", f"{_WORD}cr"):
-            parts.append("\n")
-        elif node.tag == f"{_WORD}r" and _hidden(node):
-            continue
-        else:
-            parts.append(_words(node))
-    return "".join(parts)
-
-
-def _hidden(run: Any) -> bool:
-    mark = run.find(f"{_WORD}rPr/{_WORD}vanish")
-    return mark is not None and mark.get(f"{_WORD}val", "true") not in ("false", "0", "off")
-
-
-def _table(table: Any) -> str:
-    """The table in Markdown; its first row is taken for the head."""
-    rows: list[list[str]] = []
-    for row in table._tbl.tr_lst:
-        cells = [" ".join(_words(cell).split()).replace("|", "\\|") for cell in row.tc_lst]
-        rows.append(cells)
-    width = max((len(row) for row in rows), default=0)
-    if width == 0:
-        return ""
-    lines = [f"| {' | '.join(row + [''] * (width - len(row)))} |" for row in rows]
-    return "\n".join([lines[0], f"|{' --- |' * width}", *lines[1:]])
-
-
-if __name__ == "__main__":
-    main()
