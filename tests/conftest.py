@@ -1,13 +1,14 @@
 """Stores for the whole session, a migrated database for whoever asks, and a runtime in this process."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Generator
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
 import asyncpg
 import pytest
+from support.alone import Room, first, is_alone
 from support.forks import SessionForks
 from support.stores import SessionStores, session_urls
 
@@ -21,6 +22,7 @@ from app.services import users
 TEMPLATE = "sixlane_template"
 _stores: list[SessionStores] = []
 _forks: list[SessionForks] = []
+_room = pytest.StashKey[Room]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -45,12 +47,32 @@ def pytest_unconfigure() -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep the tests of an `xdist_group` on one worker: xdist 3.8 notes the group where pytest 9.2 no longer looks."""
+    """Put in front what runs alone, and keep the tests of an `xdist_group` on one worker.
+
+    xdist 3.8 notes the group where pytest 9.2 no longer looks.
+    """
+    items[:] = first(items)
     for item in items if getattr(config.option, "loadgroup", False) else ():
-        groups = sorted({str(mark.args[0]) for mark in item.iter_markers("xdist_group")})
-        suffix = f"@{'_'.join(groups)}"
-        if groups and not item.nodeid.endswith(suffix):
-            item._id = item.id.parse(item.nodeid + suffix)
+        mark = item.get_closest_marker("xdist_group")
+        group = "alone" if is_alone(item) else mark and str(mark.args[0])
+        if group and not item.nodeid.endswith(f"@{group}"):
+            item._id = item.id.parse(f"{item.nodeid}@{group}")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None, object, object]:
+    """Share the machine with the tests of other workers, or have it alone, as the test wants it."""
+    if not hasattr(item.config, "workerinput"):
+        return (yield)
+    if _room not in item.config.stash:
+        item.config.stash[_room] = Room()
+    room = item.config.stash[_room]
+    room.enter(alone=is_alone(item))
+    try:
+        return (yield)
+    finally:
+        if not (is_alone(item) and is_alone(nextitem)):
+            room.leave()
 
 
 def database_named(url: str, name: str) -> str:

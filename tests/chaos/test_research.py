@@ -30,8 +30,9 @@ SOURCE = "corpus:tides"
 REF = ref_of(SOURCE)
 LATENCY_MS = 100
 TRIES = 3
-KILLS = 10 * int(os.environ.get("SIXLANE_CHAOS_SCALE") or 1)
-"""Two makes it the promise in full: 20 kills."""
+SPEED_UP = 3.0
+STEPS = 23
+KILLS = 20 * int(os.environ.get("SIXLANE_CHAOS_SCALE") or 1)
 AT_ONCE = 3
 PARTS = 3
 
@@ -56,11 +57,11 @@ async def carried_out(client: PatientClient, body: dict[str, Any]) -> dict[str, 
     return run
 
 
+@pytest.mark.alone
 async def test_four_researchers_are_three_times_as_fast_as_one(
     database_url: str, redis_url: str, tmp_path: Path
 ) -> None:
-    """With 100 ms for each answer of the model. The best of some tries counts, and less is asked of a busy machine:
-    where others take the processors, four researchers share what is left, and one has it for itself."""
+    """With 100 ms for each answer of the model; the best of some tries counts."""
     async with (
         theatre(database_url, redis_url, tmp_path) as world,
         contextlib.aclosing(PatientClient(world.fleet)) as client,
@@ -71,20 +72,19 @@ async def test_four_researchers_are_three_times_as_fast_as_one(
 
         async def seconds(mark: str) -> float:
             began = time.monotonic()
-            await carried_out(client, wanted(mark, parts=4, steps=11))
+            await carried_out(client, wanted(mark, parts=4, steps=STEPS))
             return time.monotonic() - began
 
-        floor = 3.0 if os.getloadavg()[0] <= (os.cpu_count() or 1) else 1.5
         serial = await seconds("serial")
         await asyncio.gather(world.fleet.start("worker"), world.fleet.start("worker"))
         await world.fleet.stop(alone)
         best = serial
         for number in range(TRIES):
             best = min(best, await seconds(f"parallel{number}"))
-            if serial / best >= floor:
+            if serial / best >= SPEED_UP:
                 break
         print(f"\none after the other {serial:.2f} s, side by side {best:.2f} s: {serial / best:.2f} times as fast")
-        assert serial / best >= floor
+        assert serial / best >= SPEED_UP
 
 
 async def test_kills_repeat_nothing_that_was_finished(database_url: str, redis_url: str, tmp_path: Path) -> None:
@@ -106,6 +106,7 @@ async def test_kills_repeat_nothing_that_was_finished(database_url: str, redis_u
             await struck
             runs = [run for runs in done for run in runs]
             print(f"{len(runs)} pieces of research, {KILLS} kills of workers that held runs")
+            assert len(world.fleet.fallen) == KILLS
             await nothing_finished_twice(world, audit, runs)
             await costs_add_up(audit, client, runs)
 

@@ -165,6 +165,7 @@ async def test_killed_schedulers_miss_nothing_and_double_nothing(tmp_path: Path)
         assert len(set(ran)) == len(ran) == runs, "each occurrence is one run"
 
 
+@pytest.mark.alone
 async def test_lateness_idle_and_with_a_thousand_due_at_once(tmp_path: Path) -> None:
     async with stage(tmp_path, 3) as here:
         await here.schedules(3, every="1s", overlap="allow")
@@ -180,9 +181,8 @@ async def test_lateness_idle_and_with_a_thousand_due_at_once(tmp_path: Path) -> 
         print(f"\nidle ms: p50 {percentile(idle, 0.5):.1f}, p99 {percentile(idle, 0.99):.1f} of {len(idle)}")
         print(f"a bare timer and one statement meanwhile: p50 {percentile(bare, 0.5):.1f}, most {max(bare):.1f}")
         print(f"{CROWD} due at once ms: p50 {percentile(crowd, 0.5):.0f}, p99 {percentile(crowd, 0.99):.0f}")
-        noise = NOISE * max(bare)  # other tests share the machine
-        assert percentile(idle, 0.99) <= BAR_IDLE_MS + noise
-        assert percentile(crowd, 0.99) <= BAR_CROWD_MS + noise
+        assert percentile(idle, 0.99) <= BAR_IDLE_MS + NOISE * max(bare)  # who else uses the machine is not known
+        assert percentile(crowd, 0.99) <= BAR_CROWD_MS
 
 
 async def test_a_failing_store_never_stops_firing(tmp_path: Path) -> None:

@@ -106,7 +106,7 @@ def test_json_that_could_hurt_later_is_refused(raw: bytes, code: str) -> None:
     ],
 )
 def test_what_is_just_within_bounds_is_read(raw: bytes) -> None:
-    read_json(raw)
+    assert read_json(raw) == json.loads(raw)
 
 
 def test_a_refusal_repeats_nothing_of_the_body() -> None:
