@@ -35,6 +35,6 @@ async def ag_ui_run(
     else:
         run, after = await app_turns.answer(here, principal, conversation_id, turn, registry=runtime.registry)
     state = await app_turns.state(here, principal, conversation_id)
-    writer = AgUiWriter(str(run.id), body.thread_id, body.run_id, after, state or None)
+    writer = AgUiWriter(str(run.id), body.thread_id, body.run_id, state or None, after=after)
     frames = follow(runtime.database, runtime.hub, run.workspace_id, run.id)
     return protocol_stream(frames, writer, headers={"X-Run-ID": str(run.id)})

@@ -63,6 +63,6 @@ async def resume_vercel_chat(
 
 
 def _stream(runtime: Runtime, run: Run, after: int) -> Response:
-    writer = VercelWriter(str(run.id), str(run.conversation_id), after)
+    writer = VercelWriter(str(run.id), str(run.conversation_id), after=after)
     frames = follow(runtime.database, runtime.hub, run.workspace_id, run.id)
     return protocol_stream(frames, writer, last=DONE, headers={**HEADERS, "X-Run-ID": str(run.id)})

@@ -14,8 +14,9 @@ from app.models.wire import Inbound, Outbound, Prompt
 class BranchIn(Inbound):
     """Where to go on: the id of a message, of the present line or of a branch.
 
-    From a message of the user: with `message` it is edited, without it the answer is made anew. From a message of
-    the assistant: the conversation goes on after it, with `message` at once; without it, this only switches there.
+    From a message of the user: with `message` it is edited, without it the answer is made anew; its files and the
+    shape of its answer go along again. From a message of the assistant: the conversation goes on after it, with
+    `message` at once; without it, this only switches there.
     """
 
     from_: Annotated[UUID, Field(strict=False, alias="from")]

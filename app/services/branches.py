@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 from uuid import UUID
 
 from pydantic_ai.conversation_store import ConversationEntry
@@ -19,6 +20,7 @@ from app.models.run import Run
 from app.services import conversations, history, users
 from app.services.chat import Chat, Say, order_of
 from app.services.definitions import find
+from app.services.extras import Extras, checked
 from app.services.idempotency import Once, earlier
 from app.services.intake import submit
 from app.services.messages import items_of
@@ -38,10 +40,11 @@ class Branched:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """What is kept of a line, and what is asked next; None when nothing is."""
+    """What is kept of a line, what is asked next (None when nothing is), and the run that was asked it before."""
 
     kept: Sequence[ConversationEntry]
     prompt: str | None
+    run_id: UUID | None = None
 
 
 async def branch(
@@ -72,11 +75,24 @@ async def branch(
         assert opened is not None
         agent = await find(unit, chat.registry, conversation.agent)
         order = order_of(chat, principal, opened.row, replace(wanted, prompt=prompt), agent)
+        order = replace(order, more={**order.more, **await _went_along(unit, place, conversation.user_id)})
         asked = chat.executor.clock()
         run = await submit(unit, replace(order, id=run_id), opened.row, claim_for=chat.claimant)
     if run.status == "running":
         chat.executor.start(run, opened, since=asked)
     return Branched(from_id_kept, left, run)
+
+
+async def _went_along(unit: Unit, place: _Place, user_id: UUID) -> dict[str, Any]:
+    """What went along with a message goes along when it is sent again, edited or not: its files, the answer's shape.
+
+    Raises InvalidInput when one of the files is there no more.
+    """
+    before = await unit.runs.get(place.run_id) if place.run_id is not None else None
+    if before is None or before.input.get("prompt") != place.prompt:
+        return {}  # a message that steered a run: what that was given belongs to another message
+    kept = [UUID(one) for one in before.input.get("files") or ()]
+    return await checked(unit, Extras(kept, before.input.get("output_schema")), user_id)
 
 
 async def _check_idle(unit: Unit, conversation: Conversation) -> None:
@@ -124,7 +140,14 @@ def _after(line: Sequence[ConversationEntry], at: int) -> _Place:
     prompt = "\n".join(history.prompts_of([message]))
     if not prompt:
         raise NotFound("There is no such message in this conversation.", code="message_not_found")
-    return _Place(line[:at], prompt)
+    return _Place(line[:at], prompt, _run_of(message))
+
+
+def _run_of(message: ModelMessage) -> UUID | None:
+    """The run that wrote a message as `run:fence`; what was imported has another name or none."""
+    with contextlib.suppress(ValueError):
+        return UUID((message.run_id or "").partition(":")[0])
+    return None
 
 
 def _answers(message: ModelMessage) -> bool:

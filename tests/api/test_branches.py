@@ -47,6 +47,30 @@ async def test_a_message_is_edited_answered_anew_and_found_again(client: httpx.A
     ]  # fmt: skip
 
 
+async def test_what_went_along_with_a_message_goes_along_again(client: httpx.AsyncClient) -> None:
+    path = f"/conversations/{(await client.post('/conversations', json={})).json()['id']}"
+    paper = (await client.post("/files", files={"file": ("a.txt", b"The sky is blue.")})).json()["id"]
+    schema = {"type": "object", "properties": {"colour": {"type": "string"}}, "required": ["colour"]}
+    said = {"message": "Which colour?", "files": [paper], "output_schema": schema}
+    first = (await client.post(f"{path}/messages", json=said)).json()
+    assert first["status"] == "completed", first
+    question = (await told(client, path))[0]["id"]
+    anew = (await client.post(f"{path}/branch", json={"from": question})).json()["turn"]
+    question = (await told(client, path))[0]["id"]
+    edited = (await client.post(f"{path}/branch", json={"from": question, "message": "And at night?"})).json()["turn"]
+    for turn in (first, anew, edited):
+        run = (await client.get(f"/runs/{turn['run_id']}")).json()
+        assert (run["status"], list(run["result"])) == ("completed", ["colour"]), run
+        files = (await client.get(f"/runs/{turn['run_id']}/files")).json()["data"]
+        assert [one["id"] for one in files] == [paper]
+    on = await client.post(f"{path}/branch", json={"from": (await told(client, path))[-1]["id"], "message": "Thanks"})
+    run_id = on.json()["turn"]["run_id"]
+    assert (await client.get(f"/runs/{run_id}/files")).json()["data"] == []
+    assert (await client.delete(f"/files/{paper}")).status_code == 204
+    gone = await client.post(f"{path}/branch", json={"from": question})
+    assert (gone.status_code, gone.json()["code"]) == (422, "file_not_found")
+
+
 async def test_what_is_not_of_this_conversation_is_no_place(client: httpx.AsyncClient) -> None:
     paths = [f"/conversations/{(await client.post('/conversations', json={})).json()['id']}" for _ in range(2)]
     await client.post(f"{paths[0]}/messages", json={"message": "Hello"})

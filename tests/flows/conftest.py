@@ -15,6 +15,7 @@ from support.ledger import check_history
 from support.loopback import Loopback
 from support.model_server import model_server, script
 from support.notices import Room, means_of, open_room
+from support.openai_door import Door, door
 from support.programs import SIXLANE, Running, clean_environment
 from support.receiver import receiver
 from support.stores import temporary_folder
@@ -200,4 +201,11 @@ def far() -> Iterator[FarInbox]:
 async def room(database: Database, far: FarInbox) -> AsyncGenerator[Room]:
     """A workspace whose notifications may go there."""
     async with open_room(database, means_of(allow=[far.netloc], seconds=2)) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def here(desk: Desk) -> AsyncGenerator[Door]:
+    """The application on the desk's runtime at a real port, with the official client of the OpenAI API."""
+    async with door(desk.runtime) as opened:
         yield opened

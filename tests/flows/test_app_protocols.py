@@ -1,28 +1,20 @@
 """The streams of the Vercel AI SDK and of AG-UI; the libraries themselves are run by the gate."""
 
 import json
-from collections.abc import AsyncGenerator
 from typing import Any
 from uuid import UUID
 
 import httpx
-import pytest
 from ag_ui.core import Event as AgUiEvent
 from pydantic import TypeAdapter
 from support.loopback import Loopback
 from support.model_server import script
-from support.openai_door import Door, door
+from support.openai_door import Door
 
 from tests.flows.conftest import Desk
 from tests.flows.test_effects import POST, sent
 
 CLOCK: dict[str, Any] = {"text": "Let me see.", "tools": [{"name": "current_time", "args": {"timezone": "UTC"}}]}
-
-
-@pytest.fixture
-async def here(desk: Desk) -> AsyncGenerator[Door]:
-    async with door(desk.runtime) as opened:
-        yield opened
 
 
 def chunks(answer: httpx.Response) -> list[dict[str, Any]]:

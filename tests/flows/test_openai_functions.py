@@ -1,17 +1,13 @@
 """Functions of the client, asked for and answered through the official client of the OpenAI API."""
 
 import json
-from collections.abc import AsyncGenerator
 from typing import Any
 
 import openai
 import pytest
-from openai.types.responses import Response
 from support.loopback import Loopback
 from support.model_server import script
-from support.openai_door import Door, door
-
-from tests.flows.conftest import Desk
+from support.openai_door import Door, kinds
 
 OPEN: Any = {
     "type": "function",
@@ -21,16 +17,6 @@ OPEN: Any = {
     "strict": None,
 }
 CALL: dict[str, Any] = {"tools": [{"name": "open_page", "args": {"path": "/orders"}}]}
-
-
-@pytest.fixture
-async def here(desk: Desk) -> AsyncGenerator[Door]:
-    async with door(desk.runtime) as opened:
-        yield opened
-
-
-def kinds(response: Response) -> list[str]:
-    return [item.type for item in response.output]
 
 
 async def test_a_function_of_the_client_is_asked_for_and_answered(here: Door) -> None:

@@ -1,29 +1,17 @@
 """Responses, asked for with the official client over a real connection, on the scripted provider."""
 
-from collections.abc import AsyncGenerator
 from typing import Any
 
 import openai
 import pytest
-from openai.types.responses import Response
 from support.loopback import Loopback
 from support.model_server import script
-from support.openai_door import Door, door
+from support.openai_door import Door, kinds
 
 from tests.flows.conftest import Desk
 from tests.flows.test_effects import POST
 
 CLOCK: dict[str, Any] = {"tools": [{"name": "current_time", "args": {"timezone": "UTC"}}]}
-
-
-@pytest.fixture
-async def here(desk: Desk) -> AsyncGenerator[Door]:
-    async with door(desk.runtime) as opened:
-        yield opened
-
-
-def kinds(response: Response) -> list[str]:
-    return [item.type for item in response.output]
 
 
 async def test_a_response_and_what_goes_on_from_it(here: Door, desk: Desk) -> None:

@@ -7,12 +7,18 @@ from dataclasses import dataclass
 import httpx
 import openai
 from fastapi import FastAPI
+from openai.types.responses import Response
 from support.serving import serving
 
 from app.api.application import application
 from app.api.edge import EdgeOptions
 from app.integrations.metrics import Metrics
 from app.runtime import Runtime
+
+
+def kinds(response: Response) -> list[str]:
+    """The types of the items that a response put out."""
+    return [item.type for item in response.output]
 
 
 @dataclass(frozen=True)
