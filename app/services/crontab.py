@@ -138,7 +138,9 @@ class Crontab:
                     found.add(self._change_between(second, first))
             else:
                 found |= {first} if self.fixed else {first, second}
-        self._changed = {day: sorted(found)}
+        # a change at midnight is one of two days: both are kept, and no other
+        self._changed = {one: moments for one, moments in self._changed.items() if abs(one - day) == _DAY}
+        self._changed[day] = sorted(found)
         return self._changed[day]
 
     def _readings(self, wall: datetime) -> tuple[datetime, datetime]:
