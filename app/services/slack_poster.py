@@ -4,7 +4,9 @@ What may have been posted is looked for before it is posted again; where Slack d
 """
 
 import asyncio
+import contextlib
 import time
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -15,15 +17,15 @@ from app.integrations.slack_api import SlackAnswer
 from app.models.errors import AppError, Unavailable
 from app.models.slack import SlackMessage
 from app.services import connections
-from app.services.rounds import Rounds
+from app.services.rounds import TICK_SECONDS, Rounds
 from app.services.slack_answers import close_cards
 from app.services.slack_cards import Part, button, note
 from app.services.slack_people import Slack
 
 log = structlog.get_logger(__name__)
 
-LEASE_SECONDS = 60.0
-SPARE_SECONDS = 15.0
+LEASE_SECONDS = 15.0
+"""How long a message is kept by who takes it; it is kept on while it is being posted. So long a crash delays it."""
 SIZE = 8
 MOST_TRIES = 40
 MOST_WAIT = 300.0
@@ -39,10 +41,11 @@ class SlackPoster(Rounds):
 
     subject = "slack"
 
-    def __init__(self, slack: Slack) -> None:
+    def __init__(self, slack: Slack, lease_seconds: float = LEASE_SECONDS) -> None:
         super().__init__()
         self._slack = slack
-        self._busy = 0
+        self._lease = lease_seconds
+        self._busy: set[_Posting] = set()
         self._idle = asyncio.Event()
         self._idle.set()
         self._forgot = 0.0
@@ -51,14 +54,18 @@ class SlackPoster(Rounds):
     async def drain(self, seconds: float) -> None:
         """Close, and give what is on its way that much time."""
         self.close()
-        try:
-            async with asyncio.timeout(seconds):
-                await self._idle.wait()
-        except TimeoutError:
-            log.warning("slack.left_behind", messages=self._busy)
+        deadline = time.monotonic() + seconds
+        while self._busy and time.monotonic() < deadline:
+            await self._keep()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(TICK_SECONDS, max(deadline - time.monotonic(), 0))):
+                    await self._idle.wait()
+        if self._busy:
+            log.warning("slack.left_behind", messages=len(self._busy))
 
     async def look(self) -> int:
         """Take what is due, as far as there is room, and begin to post it; how many that are. Raises Unavailable."""
+        await self._keep()
         workspace_id = await self._slack.workspace_id()
         if time.monotonic() - self._forgot > FORGET_SECONDS:
             self._forgot = time.monotonic()
@@ -67,36 +74,60 @@ class SlackPoster(Rounds):
                 await unit.slack_messages.forget(KEPT_DAYS, BATCH)
         async with self._slack.database.begin(workspace_id) as unit:
             await close_cards(unit)
-            room = SIZE - self._busy
-            taken = await unit.slack_messages.claim(room=room, lease=LEASE_SECONDS) if room > 0 and self._open else []
+            room = SIZE - len(self._busy)
+            taken = await unit.slack_messages.claim(room=room, lease=self._lease) if room > 0 and self._open else []
         for message in taken:
-            self._busy += 1
+            posting = _Posting(self._slack, message, self._lease)
+            self._busy.add(posting)
             self._idle.clear()
-            self._slack.spawn(self._post(message), f"slack {message.id}")
+            self._slack.spawn(self._post(posting), f"slack {message.id}")
         return len(taken)
 
-    async def _post(self, message: SlackMessage) -> None:
+    async def _keep(self) -> None:
+        for posting in list(self._busy):
+            await posting.keep()
+
+    async def _post(self, posting: "_Posting") -> None:
         try:
-            await _Posting(self._slack, message).post()
+            await posting.post()
         except Unavailable as error:
-            log.warning("slack.not_written", message_id=str(message.id), reason=error.detail)
+            log.warning("slack.not_written", message_id=str(posting.message.id), reason=error.detail)
         finally:
-            self._busy -= 1
-            if self._busy == 0:
+            self._busy.discard(posting)
+            if not self._busy:
                 self._idle.set()
             self.ring()
 
 
 class _Posting:
-    """One try at one message."""
+    """One try at one message, under a lease that it keeps on while it lasts."""
 
-    def __init__(self, slack: Slack, message: SlackMessage) -> None:
+    def __init__(self, slack: Slack, message: SlackMessage, lease_seconds: float) -> None:
+        self.message = message
         self._slack = slack
-        self._message = message
+        self._lease = lease_seconds
+        self._writing = asyncio.Lock()
         self._state = message.state
         self._ts = message.message_ts
         self._channel = str(message.state.get("channel") or message.channel_id)
-        self._until = time.monotonic() + LEASE_SECONDS - SPARE_SECONDS
+        self._kept_at = time.monotonic()
+
+    async def keep(self) -> None:
+        """Keep the message on, once a third of its lease is over. Raises Unavailable."""
+        if time.monotonic() - self._kept_at < self._lease / 3:
+            return
+        async with self._writing:
+            began = time.monotonic()
+            async with self._slack.database.begin(self.message.workspace_id) as unit:
+                due_at = await unit.slack_messages.keep(self.message, self._lease)
+            if due_at is not None:
+                self.message = replace(self.message, due_at=due_at)
+                self._kept_at = began
+
+    @property
+    def _lost(self) -> bool:
+        """Whether somebody else may have the message by now."""
+        return time.monotonic() - self._kept_at > self._lease
 
     async def post(self) -> None:
         """Post what is left of the message. Raises Unavailable when the database is away."""
@@ -109,7 +140,7 @@ class _Posting:
             await self._call("chat.update", parts[0], ts=self._ts)
         sent = int(self._state.get("sent", 0))
         for number in range(sent, len(parts)):
-            if time.monotonic() > self._until:
+            if self._lost:
                 await self._settle(wait=0.0)
                 return
             answer = await self._part(number, parts[number])
@@ -124,12 +155,12 @@ class _Posting:
         await self._settle(wait=None, sent=len(parts), over=False, channel=self._channel)
 
     async def _parts(self) -> list[Part]:
-        if self._message.kind != "connect":
+        if self.message.kind != "connect":
             return self._state["parts"]
         slack, state = self._slack, self._state
         person = await slack.profile(state["slack_id"])
         try:
-            async with slack.database.begin(self._message.workspace_id) as unit:
+            async with slack.database.begin(self.message.workspace_id) as unit:
                 link = await connections.ticket(
                     unit,
                     slack.google,
@@ -155,7 +186,7 @@ class _Posting:
             if found is not None:
                 return SlackAnswer(True, {"ts": found})
         mark = {"event_type": "sixlane_message", "event_payload": {"id": self._mark(number)}}
-        where = {"thread_ts": self._message.thread_ts} if self._message.thread_ts else {}
+        where = {"thread_ts": self.message.thread_ts} if self.message.thread_ts else {}
         to = self._state.get("to_user")
         if to is not None:
             return await self._call("chat.postEphemeral", part, user=to, **where)
@@ -166,7 +197,7 @@ class _Posting:
         return await self._slack.api.call(method, {"channel": self._channel, **quiet, **part, **more})
 
     def _mark(self, number: int) -> str:
-        return f"{self._message.id}:{number}"
+        return f"{self.message.id}:{number}"
 
     def _in_doubt(self) -> bool:
         """Whether an earlier try may have posted the next part: it broke off, or had no answer."""
@@ -177,8 +208,8 @@ class _Posting:
         """The part, where it stands in the thread already."""
         where: dict[str, Any] = {"channel": self._channel, "limit": 50, "include_all_metadata": "true"}
         method = "conversations.history"
-        if self._message.thread_ts:
-            method, where["ts"] = "conversations.replies", self._message.thread_ts
+        if self.message.thread_ts:
+            method, where["ts"] = "conversations.replies", self.message.thread_ts
         answer = await self._slack.api.call(method, where)
         messages: list[dict[str, Any]] = answer.data.get("messages", []) if answer.ok else []
         mark = self._mark(number)
@@ -190,7 +221,7 @@ class _Posting:
     async def _failed(self, answer: SlackAnswer) -> None:
         tries = int(self._state.get("tries", 1))
         if answer.wait is None or tries >= MOST_TRIES:
-            log.error("slack.not_posted", message_id=str(self._message.id), error=answer.error, tries=tries)
+            log.error("slack.not_posted", message_id=str(self.message.id), error=answer.error, tries=tries)
             await self._settle(wait=None, error=answer.error)
             return
         limited = answer.error in ("ratelimited", "rate_limited")
@@ -198,11 +229,11 @@ class _Posting:
         await self._settle(wait=wait, error=answer.error, unsure=answer.unsure, known=tries)
 
     async def _took(self, sent: int) -> bool:
-        async with self._slack.database.begin(self._message.workspace_id) as unit:
+        async with self._writing, self._slack.database.begin(self.message.workspace_id) as unit:
             self._state["known"] = self._state.get("tries", 1)
-            return await unit.slack_messages.took(self._message, self._ts or "", sent)
+            return await unit.slack_messages.took(self.message, self._ts or "", sent)
 
     async def _settle(self, *, wait: float | None, **state: Any) -> None:
         known = {"known": self._state.get("tries", 1)}
-        async with self._slack.database.begin(self._message.workspace_id) as unit:
-            await unit.slack_messages.settle(self._message, wait=wait, message_ts=self._ts, **{**known, **state})
+        async with self._writing, self._slack.database.begin(self.message.workspace_id) as unit:
+            await unit.slack_messages.settle(self.message, wait=wait, message_ts=self._ts, **{**known, **state})

@@ -1,9 +1,10 @@
 """Our messages in Slack: what is to be posted, what stands where, and what others said in between."""
 
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import and_, bindparam, cast, delete, func, insert, select, text, update
+from sqlalchemy import ColumnElement, and_, bindparam, cast, delete, func, insert, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -159,15 +160,26 @@ class SlackMessageStore:
         }
         return (await self._connection.execute(_SETTLE, values)).rowcount == 1
 
+    def _held(self, message: SlackMessage) -> ColumnElement[bool]:
+        """The row of a claimed message, as long as nobody else has claimed it or written it anew."""
+        own = and_(slack_messages.c.workspace_id == self._workspace_id, slack_messages.c.id == message.id)
+        return and_(own, slack_messages.c.due_at == message.due_at)
+
+    async def keep(self, message: SlackMessage, lease_seconds: float) -> datetime | None:
+        """Keep a claimed message for that long from now; the new end, or None when it is not this one's any more."""
+        statement = (
+            update(slack_messages)
+            .where(self._held(message))
+            .values(due_at=func.app_now() + func.make_interval(0, 0, 0, 0, 0, 0, lease_seconds))
+            .returning(slack_messages.c.due_at)
+        )
+        return (await self._connection.execute(statement)).scalar_one_or_none()
+
     async def took(self, message: SlackMessage, message_ts: str, sent: int) -> bool:
         """Note that so many parts of a claimed message were posted; False when it was written anew meanwhile."""
         statement = (
             update(slack_messages)
-            .where(
-                slack_messages.c.workspace_id == self._workspace_id,
-                slack_messages.c.id == message.id,
-                slack_messages.c.due_at == message.due_at,
-            )
+            .where(self._held(message))
             .values(
                 message_ts=func.coalesce(slack_messages.c.message_ts, message_ts),
                 state=slack_messages.c.state.op("||")(func.jsonb_build_object("sent", sent)),
