@@ -17,7 +17,7 @@ from support.model_server import script
 from support.slack_desk import slack_settings
 from support.slack_server import FakeSlack, message, request_of, signed, slack_server
 
-pytestmark = pytest.mark.xdist_group("chaos")
+pytestmark = pytest.mark.alone
 
 EVENTS, PEOPLE, DELIVERIES, SENDERS = 500, 100, 4, 12
 
