@@ -1,6 +1,6 @@
 """Models by name: one shared client per provider, the fallback list, and which model is the default."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
@@ -55,10 +55,17 @@ before_sending: ContextVar[Callable[[], Awaitable[None]] | None] = ContextVar("b
 """What a run does right before a request of its model leaves: a process may have frozen since it decided to ask."""
 
 
-async def _look(_request: httpx2.Request) -> None:
+async def _look(request: httpx2.Request) -> None:
+    """Have the run look when the connection stands and nothing is written yet: until then it may wait for long."""
     look = before_sending.get()
-    if look is not None:
-        await look()
+    if look is None:
+        return
+
+    async def trace(name: str, _about: Mapping[str, Any]) -> None:
+        if name.endswith(".send_request_headers.started"):
+            await look()
+
+    request.extensions = {**request.extensions, "trace": trace}
 
 
 class ModelSource:

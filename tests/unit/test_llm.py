@@ -1,11 +1,12 @@
 """Models by name, over real HTTP against the scripted provider: what they send, what each failure is sorted into."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
 from pydantic_ai import RunContext, UsageLimits, capture_run_messages
-from pydantic_ai.exceptions import RunTimedOut, UserError
+from pydantic_ai.exceptions import ModelAPIError, RunTimedOut, UserError
 from pydantic_ai.messages import AgentStreamEvent, ModelResponse, PartDeltaEvent
 from support.agent_context import agent_context
 from support.loopback import Loopback, bind
@@ -13,10 +14,10 @@ from support.model_server import model_server, script
 
 from app.agents.context import AgentContext
 from app.agents.failures import Permanent, classify
-from app.agents.llm import ModelOptions, ModelSource
+from app.agents.llm import ModelOptions, ModelSource, before_sending
 from app.agents.prices import price_known
 from app.agents.registry import AgentRegistry
-from app.models.errors import NotFound, SettingError, Transient
+from app.models.errors import LeaseLost, NotFound, SettingError, Transient
 
 REGISTRY = AgentRegistry()
 
@@ -235,3 +236,32 @@ def test_knows_prices() -> None:
     assert price_known("openai:gpt-6.1-sol")
     assert price_known("anthropic:claude-sonnet-5-5")
     assert not any(map(price_known, ["demo", "ollama:llama", "openai:unheard-of", "openai:", "x"]))
+
+
+@pytest.mark.parametrize("model", ["openai:gpt-5", "anthropic:claude-sonnet-5"])
+async def test_the_last_look_is_taken_when_the_connection_stands_and_nothing_is_sent(model: str) -> None:
+    connected, received = asyncio.Event(), asyncio.Queue[bytes]()
+
+    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connected.set()
+        received.put_nowait(await reader.read())
+        writer.close()
+
+    async def look() -> None:
+        await asyncio.wait_for(connected.wait(), 5)
+        raise LeaseLost
+
+    there = await asyncio.start_server(listen, "127.0.0.1", 0)
+    base = f"http://127.0.0.1:{there.sockets[0].getsockname()[1]}"
+    source = ModelSource(
+        ModelOptions(openai_api_key="k", openai_base_url=f"{base}/v1", anthropic_api_key="k", anthropic_base_url=base)
+    )
+    token = before_sending.set(look)
+    try:
+        async with there:
+            with pytest.raises((LeaseLost, ModelAPIError)):  # Anthropic's client wraps it
+                await run(source, "Hello", model=model)
+            assert await asyncio.wait_for(received.get(), 5) == b""
+    finally:
+        before_sending.reset(token)
+        await source.aclose()
