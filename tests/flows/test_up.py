@@ -62,13 +62,15 @@ def pid_of(data: Path, role: str) -> int | None:
 
 
 def ready_seconds(up: Running) -> float:
-    return float(up.wait_for("Sixlane is ready after").split()[-2])
+    """How long the start took, once everything has been said about it."""
+    said = up.wait_for("Sixlane is ready after")
+    up.wait_for("Ctrl-C")
+    return float(said.split()[-2])
 
 
 def test_starts_everything_says_so_and_stops_cleanly(data: Path) -> None:
     with start(data) as up:
         ready_seconds(up)
-        up.wait_for("Ctrl-C")
         now = json.loads(say(data, "status", "--json"))
         assert {row["role"] for row in now["processes"]} == ROLES
         assert now["data"] == str(data)
