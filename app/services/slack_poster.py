@@ -54,14 +54,19 @@ class SlackPoster(Rounds):
     async def drain(self, seconds: float) -> None:
         """Close, and give what is on its way that much time."""
         self.close()
-        deadline = time.monotonic() + seconds
-        while self._busy and time.monotonic() < deadline:
-            await self._keep()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(min(TICK_SECONDS, max(deadline - time.monotonic(), 0))):
-                    await self._idle.wait()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self._busy:
+                    await self._wait_and_keep()
         if self._busy:
             log.warning("slack.left_behind", messages=len(self._busy))
+
+    async def _wait_and_keep(self) -> None:
+        """Wait a moment for the last post to end; a database that is away must not end the waiting."""
+        with contextlib.suppress(Unavailable):
+            await self._keep()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._idle.wait(), TICK_SECONDS)
 
     async def look(self) -> int:
         """Take what is due, as far as there is room, and begin to post it; how many that are. Raises Unavailable."""

@@ -12,7 +12,6 @@ import httpx
 from support.fleet import Fleet
 
 PATIENCE_SECONDS = 45.0
-"""For an answer, and for each attempt of a run: a run that is struck eight times over may take longer in all."""
 TERMINAL = ("completed", "failed", "cancelled")
 _AWAY = (httpx.TransportError,)
 
@@ -29,11 +28,6 @@ class Stream:
     def last(self) -> int:
         """The number of the last event."""
         return self.events[-1]["seq"] if self.events else 0
-
-    @property
-    def attempt(self) -> int:
-        """The attempt that the last event tells of."""
-        return self.events[-1]["attempt"] if self.events else 0
 
     @property
     def ended(self) -> bool:
@@ -63,22 +57,18 @@ class PatientClient:
         return await self._ask("GET", path, None, {})
 
     async def ended(self, run_id: str, seconds: float = PATIENCE_SECONDS) -> dict[str, Any]:
-        """The run, when it has ended; no attempt may take longer than so many seconds."""
-        attempt, deadline = 0, time.monotonic() + seconds
+        """The run, when it has ended."""
+        deadline = time.monotonic() + seconds
         while (run := await self.get(f"/runs/{run_id}"))["status"] not in TERMINAL:
-            if run["attempt"] > attempt:
-                attempt, deadline = run["attempt"], time.monotonic() + seconds
-            assert time.monotonic() < deadline, f"run {run_id} is {run['status']} {seconds} s after it was begun: {run}"
+            assert time.monotonic() < deadline, f"run {run_id} is {run['status']} after {seconds} s: {run}"
             await asyncio.sleep(0.1)
         return run
 
     async def stream(self, path: str, body: object, key: str) -> Stream:
         """POST for a stream and follow it to its terminal event, through every loss of the connection."""
         seen = Stream()
-        attempt, deadline = 0, time.monotonic() + PATIENCE_SECONDS
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while not seen.ended:
-            if seen.attempt > attempt:
-                attempt, deadline = seen.attempt, time.monotonic() + PATIENCE_SECONDS
             assert time.monotonic() < deadline, f"the stream of {seen.run_id or path} ends with {seen.events[-3:]}"
             try:
                 await self._follow(seen, path, body, key)
