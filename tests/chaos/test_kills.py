@@ -6,13 +6,15 @@ import os
 import random
 from collections import Counter
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from support.audit import Audit
 from support.fleet import LEASE_SECONDS, Role, theatre
-from support.killer import Blow, Killer, Point
-from support.load import HOLD_SECONDS, Load, deciding
+from support.killer import MOST_STRIKES, Blow, Killer, Point, Strikes, recovery_seconds
+from support.load import HOLD_SECONDS, Load, Order, deciding
 from support.patient import PatientClient
+from support.story import dropped, explained
 from support.verdict import SLACK_SECONDS, no_effect_twice, no_step_twice, nothing_lost, streams_whole
 
 pytestmark = pytest.mark.xdist_group("chaos")
@@ -22,7 +24,9 @@ SCALE = int(os.environ.get("SIXLANE_CHAOS_SCALE") or 1)
 """Eight makes it the promise in full: 200 kills, and a thousand runs or so."""
 RUNS = 100 * SCALE
 CLIENTS = 14
-RECOVERY_SECONDS = 1.5 * LEASE_SECONDS + 5
+RECOVERY_SECONDS = recovery_seconds(LEASE_SECONDS)
+PATIENCE_SECONDS = 45
+"""What a run may take by itself; every blow that hit it adds the time in which it must recover."""
 
 
 def points(rng: random.Random) -> list[tuple[Point, str]]:
@@ -44,16 +48,22 @@ async def test_nothing_is_lost_or_done_twice(database_url: str, redis_url: str, 
     print(f"\nSIXLANE_CHAOS_SEED={seed}")
     rng = random.Random(seed)
     async with theatre(database_url, redis_url, tmp_path) as world:
-        audit, client = Audit(database_url), PatientClient(world.fleet)
+        audit = Audit(database_url)
+        client = PatientClient(world.fleet, PATIENCE_SECONDS + MOST_STRIKES * RECOVERY_SECONDS)
         await audit.install()
         killer = Killer(world, audit, rng)
         load = Load(client, world.receiver, rng)
         await asyncio.gather(*(killer.start(role) for role in FLEET))
         async with contextlib.aclosing(client):
-            async with deciding(client, world.receiver), asyncio.TaskGroup() as group:
+            async with (
+                explained(audit, world.fleet),
+                deciding(client, world.receiver),
+                asyncio.TaskGroup() as group,
+            ):
                 struck = group.create_task(killer.strike_all(points(rng)))
                 group.create_task(load.run(CLIENTS, lambda: struck.done() and len(load.orders) >= RUNS))
             assert not world.fleet.gone()
+            print(f"leases lost without a blow: {len(dropped(await audit.moves(), world.fleet))}")
             fallen = Counter(f"{blow.role} ({blow.point})" for blow in killer.blows)
             print(f"runs: {len(load.orders)}, kills: {len(killer.blows)}: {dict(fallen)}")
             await nothing_lost(audit, load.orders)
@@ -61,6 +71,7 @@ async def test_nothing_is_lost_or_done_twice(database_url: str, redis_url: str, 
             await no_effect_twice(world, audit, load.orders)
             await unknown_only_where_it_is(audit, killer.blows)
             await in_time(audit, killer.blows)
+            nobody_waited_too_long(load.orders, killer.strikes)
             await streams_whole(audit, load.orders)
 
 
@@ -94,3 +105,12 @@ async def in_time(audit: Audit, blows: list[Blow]) -> None:
     waits.sort()
     print(f"recovery: {len(waits)} runs, median {waits[len(waits) // 2]:.2f} s, worst {waits[-1]:.2f} s")
     assert waits[-1] <= RECOVERY_SECONDS
+
+
+def nobody_waited_too_long(orders: list[Order], strikes: Strikes) -> None:
+    """A client waits for what the run takes, and for each of its recoveries; for nothing else."""
+    left = {
+        one.mark: PATIENCE_SECONDS + strikes.of[UUID(one.run["id"])] * RECOVERY_SECONDS - one.seconds for one in orders
+    }
+    print(f"longest: {max(one.seconds for one in orders):.1f} s; most blows on one run: {max(strikes.of.values())}")
+    assert min(left.values()) >= 0, {mark: seconds for mark, seconds in left.items() if seconds < 0}

@@ -15,10 +15,12 @@ from uuid import UUID
 import pytest
 from support.audit import Audit
 from support.fleet import Member, Theatre, theatre
+from support.killer import MOST_STRIKES, Strikes, recovery_seconds
 from support.model_script import read_marker
 from support.model_server import script
 from support.patient import PatientClient
 from support.research import found, question, reported, say, topic
+from support.story import dropped, explained
 from support.verdict import SLACK_SECONDS
 
 from app.agents.citations import ref_of
@@ -35,6 +37,9 @@ STEPS = 23
 KILLS = 20 * int(os.environ.get("SIXLANE_CHAOS_SCALE") or 1)
 AT_ONCE = 3
 PARTS = 3
+LEASE_SECONDS = 1.5
+PATIENCE_SECONDS = 45 + 2 * MOST_STRIKES * recovery_seconds(LEASE_SECONDS)
+"""What a research may take by itself, and all recoveries of itself and of one of its researchers."""
 
 
 def wanted(mark: str, *, parts: int, steps: int) -> dict[str, Any]:
@@ -93,17 +98,19 @@ async def test_kills_repeat_nothing_that_was_finished(database_url: str, redis_u
     rng = random.Random(seed)
     settings = {
         "DEFAULT_MODEL": PRICED,
-        "SIXLANE_LEASE_SECONDS": "1.5",
+        "SIXLANE_LEASE_SECONDS": str(LEASE_SECONDS),
         "SIXLANE_CAP_USER_RESEARCH": "0",
     }
     async with theatre(database_url, redis_url, tmp_path, **settings) as world:
         audit = Audit(database_url)
         await audit.install()
         await asyncio.gather(*(world.fleet.start(role) for role in ("api", "worker", "worker", "worker")))
-        async with contextlib.aclosing(PatientClient(world.fleet)) as client:
-            struck = asyncio.ensure_future(strike(world, audit, rng))
-            done = await asyncio.gather(*(keep_on(client, f"r{lane}", struck) for lane in range(AT_ONCE)))
-            await struck
+        async with contextlib.aclosing(PatientClient(world.fleet, PATIENCE_SECONDS)) as client:
+            async with explained(audit, world.fleet), asyncio.TaskGroup() as group:
+                struck = group.create_task(strike(world, audit, rng))
+                lanes = [group.create_task(keep_on(client, f"r{lane}", struck)) for lane in range(AT_ONCE)]
+            done = [lane.result() for lane in lanes]
+            print(f"leases lost without a blow: {len(dropped(await audit.moves(), world.fleet))}")
             runs = [run for runs in done for run in runs]
             print(f"{len(runs)} pieces of research, {KILLS} kills of workers that held runs")
             assert len(world.fleet.fallen) == KILLS
@@ -113,25 +120,27 @@ async def test_kills_repeat_nothing_that_was_finished(database_url: str, redis_u
 
 async def strike(world: Theatre, audit: Audit, rng: random.Random) -> None:
     """Kill workers that hold runs, at random moments; whoever falls is replaced."""
+    strikes = Strikes(audit)
     async with asyncio.TaskGroup() as replacing:
         for _ in range(KILLS):
             await asyncio.sleep(rng.uniform(0.02, 0.4))
-            member = rng.choice(await holders(world, audit))
+            member = rng.choice(await holders(world, audit, strikes))
             world.fleet.kill(member)
+            await strikes.fallen(member.owner)
             replacing.create_task(world.fleet.start("worker"))
 
 
-async def holders(world: Theatre, audit: Audit) -> list[Member]:
-    """Workers that hold runs, as soon as there are any and another one is left beside them."""
+async def holders(world: Theatre, audit: Audit, strikes: Strikes) -> list[Member]:
+    """Workers that hold runs and may fall, as soon as there are any and another one is left beside them."""
     while True:
         ready = world.fleet.of("worker")
-        holding = [member for member in ready if await audit.held_by(member.owner)]
+        holding = [one for one in ready if await audit.held_by(one.owner) and not await strikes.spare(one.owner)]
         if holding and len(ready) > 1:
             return holding
         await asyncio.sleep(0.02)
 
 
-async def keep_on(client: PatientClient, lane: str, struck: "asyncio.Future[None]") -> list[dict[str, Any]]:
+async def keep_on(client: PatientClient, lane: str, struck: "asyncio.Task[None]") -> list[dict[str, Any]]:
     """One piece of research after the other, until nobody strikes any more."""
     runs: list[dict[str, Any]] = []
     while not struck.done() or not runs:

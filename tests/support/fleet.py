@@ -28,7 +28,10 @@ LEASE_SECONDS = 3.0
 
 @dataclass(eq=False)
 class Member:
-    """One process of the fleet. It is `ready` until a blow; `owner` is the name under which it holds leases."""
+    """One process of the fleet. It is `ready` until a blow; `owner` is the name under which it holds leases.
+
+    `fell_at` is the Unix time of its SIGKILL.
+    """
 
     role: Role
     name: str
@@ -37,6 +40,7 @@ class Member:
     port: int | None = None
     ready: bool = False
     owner: str = ""
+    fell_at: float | None = None
 
     @property
     def pid(self) -> int:
@@ -98,9 +102,9 @@ class Fleet:
         member.ready = False
         self.members.remove(member)
         self.fallen.append(member)
-        at = time.time()
+        member.fell_at = time.time()
         os.kill(member.pid, signal.SIGKILL)
-        return at
+        return member.fell_at
 
     def freeze(self, member: Member) -> None:
         """SIGSTOP: it keeps its connections and does nothing."""

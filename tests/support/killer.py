@@ -3,6 +3,7 @@
 import asyncio
 import random
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -14,7 +15,32 @@ from support.load import HOLD_SECONDS
 
 Point = Literal["stream", "tool", "anywhere", "scheduler"]
 YOUNG_SECONDS = HOLD_SECONDS * 0.6
+MOST_STRIKES = 4
+"""A run that has been struck so often is seen to its end."""
 _MOST_SECONDS = 30.0
+
+
+def recovery_seconds(lease_seconds: float) -> float:
+    """How soon after its process fell a run must have gone on: the product's promise."""
+    return 1.5 * lease_seconds + 5
+
+
+class Strikes:
+    """Counts how often each run lost its process, and spares whoever holds one that has lost enough of them."""
+
+    def __init__(self, audit: Audit) -> None:
+        self._audit = audit
+        self.of: Counter[UUID] = Counter()
+
+    async def spare(self, owner: str) -> bool:
+        """Whether a process holds a run that has been struck often enough."""
+        return any(self.of[run_id] >= MOST_STRIKES for run_id in await self._audit.held_by(owner))
+
+    async def fallen(self, owner: str) -> dict[UUID, int]:
+        """Count the runs that a process held when it fell; they and their fences."""
+        held = await self._audit.held_by(owner)
+        self.of.update(held.keys())
+        return held
 
 
 @dataclass
@@ -31,13 +57,21 @@ class Blow:
 
 @dataclass
 class Killer:
-    """Strikes `fleet` at points that `rng` chooses; at least one other process of the role is left alive."""
+    """Strikes `fleet` at points that `rng` chooses; at least one other process of the role is left alive.
+
+    No run is struck more than a few times: else a slow machine, where all runs end up with the one process that is
+    ready, and fall with it before they have got anywhere, would measure the killer's pace and not the recovery.
+    """
 
     theatre: Theatre
     audit: Audit
     rng: random.Random
     blows: list[Blow] = field(default_factory=list[Blow])
     names: dict[str, Member] = field(default_factory=dict[str, Member])
+
+    def __post_init__(self) -> None:
+        """Nobody has been struck yet."""
+        self.strikes = Strikes(self.audit)
 
     @property
     def fleet(self) -> Fleet:
@@ -70,7 +104,7 @@ class Killer:
         owner, aim = found
         member = self.names[owner]
         at = self.fleet.kill(member)
-        self.blows.append(Blow(point, member.role, at, owner, await self.audit.held_by(owner), aim))
+        self.blows.append(Blow(point, member.role, at, owner, await self.strikes.fallen(owner), aim))
         return member.role
 
     async def _streaming(self) -> tuple[str, str] | None:
@@ -92,17 +126,17 @@ class Killer:
         self.rng.shuffle(aims)
         for aim in aims:
             holder = await self.audit.holder(aim.split(".")[0])
-            if holder is not None and self._may_fall(holder[2]):
+            if holder is not None and await self._may_fall(holder[2]):
                 return holder[2], aim
         return None
 
     async def _anywhere(self, *roles: Role) -> tuple[str, str] | None:
         await asyncio.sleep(self.rng.random())
-        owners = [owner for owner, one in self.names.items() if one.role in roles and self._may_fall(owner)]
+        owners = [owner for owner, one in list(self.names.items()) if one.role in roles and await self._may_fall(owner)]
         return (self.rng.choice(owners), "") if owners else None
 
-    def _may_fall(self, owner: str) -> bool:
+    async def _may_fall(self, owner: str) -> bool:
         member = self.names.get(owner)
-        if member is None or not member.ready:
+        if member is None or not member.ready or await self.strikes.spare(owner):
             return False
-        return member.role == "scheduler" or len(self.fleet.of(member.role)) > 1
+        return member.ready and (member.role == "scheduler" or len(self.fleet.of(member.role)) > 1)

@@ -36,9 +36,13 @@ class Stream:
 
 
 class PatientClient:
-    """Goes round the fleet's API processes. `unavailable` keeps the 503 answers as (seconds to answer, Retry-After)."""
+    """Goes round the fleet's API processes. `unavailable` keeps the 503 answers as (seconds to answer, Retry-After).
 
-    def __init__(self, fleet: Fleet) -> None:
+    `patience` is how many seconds anything may take, the whole of a run included.
+    """
+
+    def __init__(self, fleet: Fleet, patience: float = PATIENCE_SECONDS) -> None:
+        self._patience = patience
         self.unavailable: list[tuple[float, str | None]] = []
         self._fleet = fleet
         self._turn = itertools.count()
@@ -56,8 +60,9 @@ class PatientClient:
         """GET until it is answered; the answer."""
         return await self._ask("GET", path, None, {})
 
-    async def ended(self, run_id: str, seconds: float = PATIENCE_SECONDS) -> dict[str, Any]:
+    async def ended(self, run_id: str, seconds: float | None = None) -> dict[str, Any]:
         """The run, when it has ended."""
+        seconds = seconds or self._patience
         deadline = time.monotonic() + seconds
         while (run := await self.get(f"/runs/{run_id}"))["status"] not in TERMINAL:
             assert time.monotonic() < deadline, f"run {run_id} is {run['status']} after {seconds} s: {run}"
@@ -67,7 +72,7 @@ class PatientClient:
     async def stream(self, path: str, body: object, key: str) -> Stream:
         """POST for a stream and follow it to its terminal event, through every loss of the connection."""
         seen = Stream()
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        deadline = time.monotonic() + self._patience
         while not seen.ended:
             assert time.monotonic() < deadline, f"the stream of {seen.run_id or path} ends with {seen.events[-3:]}"
             try:
@@ -102,7 +107,7 @@ class PatientClient:
     async def _ask(
         self, method: str, path: str, body: object, headers: dict[str, str], *, conflict: bool = False
     ) -> dict[str, Any]:
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        deadline = time.monotonic() + self._patience
         told = "no answer"
         while time.monotonic() < deadline:
             began = time.monotonic()
@@ -121,7 +126,7 @@ class PatientClient:
                 f"{method} {path}: {answer.status_code} {answer.text}"
             )
             return answer.json()
-        raise TimeoutError(f"{method} {path} was not answered within {PATIENCE_SECONDS} s: {told}")
+        raise TimeoutError(f"{method} {path} was not answered within {self._patience} s: {told}")
 
     async def _api(self) -> str:
         while not (apis := self._fleet.of("api")):
