@@ -2,13 +2,17 @@
 
 import asyncio
 import contextlib
+import os
+import signal
 from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
 
 import pytest
 from support.slack_desk import slack_settings
 from support.slack_server import TEAM, FakeSlack, slack_server
+from support.stores import own_stores
 
+from app.database import migrations
 from app.models.ids import new_id
 from app.models.slack import Place
 from app.runtime import Runtime, open_runtime
@@ -86,3 +90,24 @@ async def test_what_a_dead_process_had_taken_goes_on_within_a_lease(
         await at_rest(own)
     assert far_slack.said(CHANNEL) == [shown]
     assert len(far_slack.made("conversations.history")) == 1, "it is looked for before it is posted again"
+
+
+async def test_draining_goes_on_while_the_database_is_away(far_slack: FakeSlack, tmp_path: Path) -> None:
+    async with own_stores(durable=True) as stores:
+        await migrations.upgrade_async(stores.urls.database_url)
+        settings = test_settings(*stores.urls, tmp_path, **slack_settings(far_slack))
+        async with open_runtime(settings, "api") as runtime:
+            own = slack_app(runtime).slack
+            far_slack.fault("chat.postMessage", hold=2 * LEASE)
+            await put(own, "On its way.")
+            async with posting(own) as poster:
+                await far_slack.until(lambda: not far_slack.faults["chat.postMessage"])
+                assert stores.postgres.pid is not None
+                os.kill(stores.postgres.pid, signal.SIGKILL)
+                await poster.drain(10)
+            assert [one.text for one in far_slack.said(CHANNEL)] == ["On its way."], "it was waited for"
+            await stores.postgres.start()
+            async with posting(own):
+                await at_rest(own)
+    assert [one.text for one in far_slack.said(CHANNEL)] == ["On its way."], "it was looked for and found"
+    assert len(far_slack.made("chat.postMessage")) == 1
