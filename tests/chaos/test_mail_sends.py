@@ -71,7 +71,7 @@ async def test_mails_leave_once_whoever_dies(database_url: str, redis_url: str, 
         async with theatre(database_url, redis_url, tmp_path, **variables) as world:
             audit, client = Audit(database_url), PatientClient(world.fleet)
             settings = test_settings(database_url, redis_url, tmp_path, SIXLANE_KEYS=KEYS)
-            vault = Vault(parse_ring(settings.secrets))
+            people = People(world.fleet, post, Vault(parse_ring(settings.secrets)))
             roles = ("api", "worker", "worker", "worker", "scheduler")
             await asyncio.gather(*(world.fleet.start(role) for role in roles))
             orders: list[Order] = []
@@ -79,7 +79,7 @@ async def test_mails_leave_once_whoever_dies(database_url: str, redis_url: str, 
             async with contextlib.aclosing(client), deciding(client, post) as asked, asyncio.TaskGroup() as group:
                 striking = group.create_task(strike(world.fleet, post, audit, blows, rng))
                 for _ in range(CLIENTS):
-                    group.create_task(work(client, world.fleet, post, vault, orders, striking))
+                    group.create_task(work(client, people, orders, striking))
             assert not world.fleet.gone()
             await check(post, audit, orders, blows, asked)
 
@@ -92,19 +92,33 @@ def _pace(what: str, rng: random.Random) -> tuple[float, float]:
     return (4.5 if slow else rng.uniform(0.02, 0.15)), rng.uniform(0.02, 0.15)
 
 
-async def work(
-    client: PatientClient, fleet: Fleet, post: Post, vault: Vault, orders: list[Order], striking: "asyncio.Task[None]"
-) -> None:
+@dataclass
+class People:
+    """Those who work here. They come in one after the other, since the tests have fewer connections than people."""
+
+    fleet: Fleet
+    post: Post
+    vault: Vault
+    door: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def come_in(self, mark: str) -> None:
+        """Make a user of that name with a linked account."""
+        database = self.fleet.database
+        async with self.door:
+            async with database.across() as across:
+                workspace = await across.directory.workspace("default")
+            async with database.begin(workspace.id) as unit:
+                user = await unit.users.see(mark)
+            await link(self.post, database, self.vault, workspace.id, user.id, f"{mark}@example.com")
+
+
+async def work(client: PatientClient, people: People, orders: list[Order], striking: "asyncio.Task[None]") -> None:
     """Place orders, each for a person of its own, and see them to their end, until the last blow has fallen."""
     while not striking.done():
         mark = f"r{len(orders)}"
         order = Order(mark, [f"{mark}.{number}" for number in range(1 + len(orders) % 3)])
         orders.append(order)
-        async with fleet.database.across() as across:
-            workspace = await across.directory.workspace("default")
-        async with fleet.database.begin(workspace.id) as unit:
-            user = await unit.users.see(mark)
-        await link(post, fleet.database, vault, workspace.id, user.id, f"{mark}@example.com")
+        await people.come_in(mark)
         body = {
             "task_type": "delegation",
             "prompt": order.prompt,
