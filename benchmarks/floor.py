@@ -8,6 +8,7 @@ import base64
 import hmac
 import os
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -52,10 +53,13 @@ def _agent() -> Agent[Any, str]:
 
 
 def _tools() -> list[Any]:
-    """The tools that Sixlane offers in a conversation without targets."""
-    return [spec.tool for spec in TOOLS if spec.tool.prepare is None]
+    """The tools that Sixlane offers in a conversation without targets, unconditionally."""
+    tools = [spec.tool for spec in TOOLS if spec.tool.prepare is None or spec.tool.name in _OFFERED]
+    return [replace(tool, prepare=None) for tool in tools]
 
 
+_OFFERED = ("propose_task",)
+"""What is offered on a condition that holds in a conversation."""
 _HOOK_KEY = base64.b64decode(HOOK_SECRET.removeprefix("whsec_"))
 
 app = FastAPI()
