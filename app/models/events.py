@@ -217,7 +217,7 @@ class ContextPatched(EventEnvelope):
 
 
 class DeliveryUpdated(EventEnvelope):
-    """A notification moved on."""
+    """What became of a message about this run, told while the run waits; `/deliveries` tells of all of them."""
 
     type: Literal["delivery.updated"]
     delivery_id: UUID

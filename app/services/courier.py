@@ -18,6 +18,7 @@ from app.models.delivery import RETRY_SECONDS, Delivery, Message, Outcome, Verdi
 from app.models.errors import Unavailable
 from app.models.ids import new_id
 from app.services import approval_links
+from app.services.event_log import append_events
 from app.services.rendering import DIGEST, compose
 from app.services.rounds import Rounds
 
@@ -161,8 +162,10 @@ class Courier(Rounds):
     async def _keep(self, delivery: Delivery) -> None:
         """The channel is not configured: the message stays in the dev inbox."""
         detail = f"Channel {delivery.channel} is not configured on this server; the message is kept here."
+        verdict = Verdict("inbox", "not_configured", detail)
         async with self._database.begin(delivery.workspace_id) as unit:
-            await unit.deliveries.settle(delivery, Verdict("inbox", "not_configured", detail), counted=False)
+            if await unit.deliveries.settle(delivery, verdict, counted=False):
+                await show(unit, delivery, verdict)
 
     async def _write(self, delivery: Delivery, outcome: Outcome, seconds: float) -> None:
         """Record the attempt, and what the delivery is now. Another process that took it since has the say."""
@@ -172,6 +175,7 @@ class Courier(Rounds):
                 log.warning("courier.late", delivery_id=str(delivery.id), outcome=outcome.outcome)
                 return
             await unit.deliveries.record(delivery, outcome, seconds)
+            await show(unit, delivery, verdict)
             if verdict.status in ("failed", "dead"):
                 await fall_back(unit, delivery)
         log.info(
@@ -201,6 +205,17 @@ def verdict_of(outcome: Outcome, attempts: int) -> Verdict:
         return Verdict("dead", outcome.reason, outcome.detail)
     wait = RETRY_SECONDS[attempts] * uniform(1.0, 1.1)  # noqa: S311  (spreads load, guards nothing)
     return Verdict("pending", outcome.reason, outcome.detail, wait=max(wait, outcome.after or 0.0))
+
+
+async def show(unit: Unit, delivery: Delivery, verdict: Verdict) -> None:
+    """Say among the events of a run that waits what became of a message about it.
+
+    A run that works has its events from its executor alone, and the last event of one that has ended is its end.
+    """
+    run = await unit.runs.lock(delivery.run_id) if delivery.run_id else None
+    if run is not None and run.status == "waiting":
+        told = {"delivery_id": delivery.id, "channel": delivery.channel, "status": verdict.status}
+        await append_events(unit, run, [("delivery.updated", {**told, "detail": verdict.detail})])
 
 
 async def fall_back(unit: Unit, delivery: Delivery) -> None:

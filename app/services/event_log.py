@@ -21,7 +21,7 @@ JUMP = 1_000
 """How far numbering jumps per fence when events may be lost; more than one attempt can have shown uncommitted."""
 
 AT_ONCE = 500
-SEGMENT_ENDS = frozenset({"run.waiting", "run.retrying", "approval.decided", "approval.expired"})
+SEGMENT_ENDS = frozenset({"run.waiting", "run.retrying", "approval.decided", "approval.expired", "delivery.updated"})
 
 
 async def append_events(unit: Unit, run: Run, events: Sequence[tuple[str, Mapping[str, Any]]]) -> None:

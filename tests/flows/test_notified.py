@@ -10,7 +10,7 @@ from support.certificates import certificate
 from support.far_inbox import FarInbox, MailRoom, far_inbox, mail_server
 
 from app.models.delivery import ENDED, Delivery
-from app.services import deliveries
+from app.services import deliveries, events
 from tests.flows.conftest import Desk, OpenDesk
 
 
@@ -75,8 +75,16 @@ async def test_people_are_told_that_a_run_waits_and_then_what_it_came_to(open_de
             (approval_id,) = asked["data"]["approval_ids"]
             await desk.decide(UUID(approval_id), "approve")
             rows = await told(desk, run.id, 2)
+            async with desk.runtime.database.begin(desk.owner.workspace_id) as unit:
+                shown = [one.event for one in (await events.page(unit, run.id, 0, 100))[0]]
     assert [row.event for row in rows] == ["run.waiting", "run.completed"]
     assert waiting.status == "sent"
+    (updated,) = [one for one in shown if one["type"] == "delivery.updated"]
+    assert (updated["delivery_id"], updated["channel"], updated["status"]) == (str(waiting.id), "webhook", "sent")
+    types = [one["type"] for one in shown]
+    assert types.index("run.waiting") < types.index("delivery.updated") < types.index("approval.decided")
+    assert types[-1] == "run.completed", "what became of the message about the end comes after it"
+    assert [one["seq"] for one in shown] == list(range(1, len(shown) + 1))
     assert len({post.headers["webhook-id"] for post in far.posts if post.path == "/hook"}) == 2
 
 
