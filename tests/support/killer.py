@@ -16,7 +16,7 @@ from support.load import HOLD_SECONDS
 Point = Literal["stream", "tool", "anywhere", "scheduler"]
 YOUNG_SECONDS = HOLD_SECONDS * 0.6
 MOST_STRIKES = 4
-"""A run that has been struck so often is seen to its end."""
+"""A run that has been struck so often is seen to its end, but for a blow that was falling when it was claimed."""
 _MOST_SECONDS = 30.0
 
 
@@ -59,7 +59,7 @@ class Blow:
 class Killer:
     """Strikes `fleet` at points that `rng` chooses; at least one other process of the role is left alive.
 
-    No run is struck more than a few times: else a slow machine, where all runs end up with the one process that is
+    No run is struck more than a few times: otherwise a slow machine, where all runs end up with the one process that is
     ready, and fall with it before they have got anywhere, would measure the killer's pace and not the recovery.
     """
 
