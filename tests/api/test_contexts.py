@@ -6,6 +6,7 @@ from collections import Counter
 from typing import Any
 
 import httpx
+import pytest
 from fastapi import FastAPI
 from sqlalchemy import text
 from support.serving import serving
@@ -135,6 +136,7 @@ async def test_state_goes_along_with_a_message_or_with_neither(app: FastAPI, cli
     assert (await client.get(path)).json()["version"] == 1
 
 
+@pytest.mark.crowd
 async def test_fifty_changes_at_once_through_two_servers_lose_none(settings: Settings) -> None:
     """Without a version every change counts; with one, exactly one of those who saw the same version."""
     async with (

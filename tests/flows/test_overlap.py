@@ -19,7 +19,7 @@ from support.model_server import script
 from app.database.stores.entries import ConversationLog
 from app.services import users
 
-pytestmark = pytest.mark.xdist_group("chaos")
+pytestmark = [pytest.mark.xdist_group("chaos"), pytest.mark.crowd]
 
 TURNS, AT_ONCE, CONVERSATIONS = 512, 64, 8
 ENDED = ("completed", "cancelled")
