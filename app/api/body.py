@@ -1,7 +1,10 @@
 """The one strict JSON reader: what it lets through is safe to store, hash and answer with."""
 
+import asyncio
 import json
 import re
+from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any, cast
 
 from fastapi import Request
@@ -12,6 +15,9 @@ from app.models.errors import BadRequest, InvalidInput, PayloadTooLarge, Unsuppo
 MAX_BYTES = 1024 * 1024
 MAX_DEPTH = 64
 MAX_KEYS = 10_000
+LEFT_BYTES = 1024 * 1024
+LEFT_SECONDS = 1.0
+"""How much of what is too large is still read, and for how long, before it is refused."""
 INT_MIN, INT_MAX = -(2**63), 2**63 - 1
 
 _JSON_TYPE = re.compile(r"application/(?:json|[a-z0-9!#$&^_.+-]+\+json)\s*(?:;\s*charset\s*=\s*\"?utf-?8\"?\s*)?;?\s*")
@@ -119,19 +125,38 @@ def _inside(level: list[Any]) -> list[Any]:
 async def read_body(request: Request, limit: int) -> bytes:
     """The raw bytes of the body. Raises PayloadTooLarge as soon as more than `limit` bytes are announced or sent."""
     announced = request.headers.get("content-length", "")
-    if announced.isdigit() and int(announced[:20]) > limit:
+    size = int(announced[:20]) if announced.isdigit() else 0
+    arriving = request.stream()
+    if size > limit:
+        if size <= limit + LEFT_BYTES and "expect" not in request.headers:
+            await _drop(arriving)
         raise _too_large(limit)
     chunks: list[bytes] = []
     size = 0
     try:
-        async for chunk in request.stream():
+        async for chunk in arriving:
             size += len(chunk)
             if size > limit:
+                await _drop(arriving)
                 raise _too_large(limit)
             chunks.append(chunk)
     except ClientDisconnect:
         raise BadRequest("The client closed the connection before the body was complete.") from None
     return b"".join(chunks)
+
+
+async def _drop(arriving: AsyncIterator[bytes]) -> None:
+    """Read the rest of a body that is a little too large, and throw it away.
+
+    A connection that is closed on unread bytes is reset, and the answer may be lost with it (RFC 9112, 9.6).
+    """
+    left = LEFT_BYTES
+    with suppress(TimeoutError, ClientDisconnect):
+        async with asyncio.timeout(LEFT_SECONDS):
+            async for chunk in arriving:
+                left -= len(chunk)
+                if left < 0:
+                    return
 
 
 def _too_large(limit: int) -> PayloadTooLarge:

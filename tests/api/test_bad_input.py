@@ -1,5 +1,6 @@
 """What no door lets in, over a real socket: every answer is a problem document, none is a 5xx."""
 
+import asyncio
 import json
 from collections.abc import AsyncGenerator
 
@@ -84,6 +85,18 @@ async def test_bodies_that_are_too_large_are_cut_off(port: int) -> None:
     chunk = b"10000\r\n" + b" " * 65536 + b"\r\n"
     streamed = request("POST", "/conversations", JSON, "Transfer-Encoding: chunked", body=chunk * 40 + b"0\r\n\r\n")
     checked(await send(port, streamed), 413)
+
+
+async def test_who_sends_a_little_too_much_sees_the_answer(port: int) -> None:
+    """A connection that is closed on unread bytes is reset: then the answer would be lost on the way."""
+    sent = request("POST", "/conversations", "Content-Type: application/json", body=b"x" * 1_200_000)
+    async with asyncio.timeout(20):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for start in range(0, len(sent), 50_000):
+            writer.write(sent[start : start + 50_000])
+            await writer.drain()
+        assert (await reader.read()).startswith(b"HTTP/1.1 413 ")
+        writer.close()
 
 
 async def test_hostile_bytes_in_addresses_and_headers(port: int) -> None:
