@@ -52,7 +52,8 @@ class Crowd:
         self.turns: list[Turn] = []
         self._world = world
         self._rng = rng
-        self._http = httpx.AsyncClient(timeout=60, limits=httpx.Limits(max_connections=AT_ONCE * 2))
+        # No expiry: the client's pool may close a connection that expires between being given out and being used.
+        self._http = httpx.AsyncClient(timeout=60, limits=httpx.Limits(max_connections=AT_ONCE * 2, keepalive_expiry=None))
 
     async def __aenter__(self) -> "Crowd":
         return self
