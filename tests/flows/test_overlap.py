@@ -53,7 +53,8 @@ class Crowd:
         self._world = world
         self._rng = rng
         # No expiry: the client's pool may close a connection that expires between being given out and being used.
-        self._http = httpx.AsyncClient(timeout=60, limits=httpx.Limits(max_connections=AT_ONCE * 2, keepalive_expiry=None))
+        limits = httpx.Limits(max_connections=AT_ONCE * 2, keepalive_expiry=None)
+        self._http = httpx.AsyncClient(timeout=60, limits=limits)
 
     async def __aenter__(self) -> "Crowd":
         return self
