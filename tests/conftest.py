@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
-from support.alone import Room, first, is_alone
+from support.alone import Room, in_order, is_alone
 from support.forks import SessionForks
 from support.stores import SessionStores, session_urls
 
@@ -47,11 +47,11 @@ def pytest_unconfigure() -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Put in front what runs alone, and keep the tests of an `xdist_group` on one worker.
+    """Put at the end what runs alone, and keep the tests of an `xdist_group` on one worker.
 
     xdist 3.8 notes the group where pytest 9.2 no longer looks.
     """
-    items[:] = first(items)
+    items[:] = in_order(items)
     for item in items if getattr(config.option, "loadgroup", False) else ():
         mark = item.get_closest_marker("xdist_group")
         group = "alone" if is_alone(item) else mark and str(mark.args[0])

@@ -23,6 +23,11 @@ WAKE = "wake"
 POLL_SECONDS = 0.01
 BELL_SECONDS = 3600
 QUIET_SECONDS = 1.0
+WORD_SECONDS = 0.5
+"""How long a worker that found no bell waits for the word that there is one, before it looks again without."""
+KEEN_SECONDS = 0.25
+"""How long it then polls: ARQ sees a bell only when the worker's clock has reached the ringer's."""
+WORDS_KEPT = 100
 
 _AWAY = (RedisError, OSError, TimeoutError)
 
@@ -70,8 +75,17 @@ def worker_options(pool: "PatientRedis") -> dict[str, Any]:
     }
 
 
+def words_of(queue_name: str) -> str:
+    """The list beside a queue: one word for each bell, taken by one waiting worker."""
+    return f"{queue_name}:words"
+
+
 class Doorbell:
-    """Rings for runs. It never raises and never makes the caller wait for a Valkey that is away."""
+    """Rings for runs. It never raises and never makes the caller wait for a Valkey that is away.
+
+    ARQ's worker finds a bell only by asking for it again and again; so each bell is followed by a word in a list, on
+    which an idle worker waits instead.
+    """
 
     def __init__(self, url: str, *, queue_name: str = QUEUE_NAME) -> None:
         self._redis = ArqRedis(redis_pool(url), serialize, deserialize, queue_name)
@@ -83,9 +97,17 @@ class Doorbell:
             return
         try:
             await self._redis.enqueue_job(WAKE, str(run_id), _job_id=uuid4().hex, _expires=BELL_SECONDS)
+            await self._say_so()
         except _AWAY as error:
             self._quiet_until = time.monotonic() + QUIET_SECONDS
             log.warning("bell_lost", run_id=str(run_id), lane=lane, error=str(error))
+
+    async def _say_so(self) -> None:
+        words = words_of(self._redis.default_queue_name)
+        async with self._redis.pipeline(transaction=False) as pipe:
+            pipe.lpush(words, b"")
+            pipe.ltrim(words, 0, WORDS_KEPT - 1)
+            await pipe.execute()
 
     async def close(self) -> None:
         """Close the connections."""
@@ -102,6 +124,7 @@ class PatientRedis(ArqRedis):
         super().__init__(redis_pool(url or "redis://localhost:6379"), serialize, deserialize, queue_name)
         self.away = False
         self._deaf = False
+        self._keen_until = 0.0
         self._retry_at = 0.0 if url else float("inf")  # without an address there is nobody to ask yet
 
     def point_to(self, url: str) -> None:
@@ -131,10 +154,30 @@ class PatientRedis(ArqRedis):
         self.away = False
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
-        """Send a command; its empty answer when the server is away."""
-        send: Callable[..., Awaitable[Any]] = getattr(super(), "execute_command")  # noqa: B009 its stub is untyped
-        if self._deaf and args[0] == "ZRANGEBYSCORE":
+        """Send a command; its empty answer when the server is away.
+
+        No bell is answered only when the word of one was heard, or a while has passed: ARQ then asks again.
+        """
+        if args[0] != "ZRANGEBYSCORE":
+            return await self._ask(*args, **options)
+        if self._deaf:
             return empty_answer(args)
+        bells = await self._ask(*args, **options)
+        if not bells and time.monotonic() >= self._keen_until:
+            await self._hear()
+        return bells
+
+    async def _hear(self) -> None:
+        """Wait for a word. One that a full worker heard is for the others."""
+        words = words_of(self.default_queue_name)
+        if await self._ask("BLPOP", words, WORD_SECONDS) is None:
+            return
+        self._keen_until = time.monotonic() + KEEN_SECONDS
+        if self._deaf:
+            await self._ask("LPUSH", words, b"")
+
+    async def _ask(self, *args: Any, **options: Any) -> Any:
+        send: Callable[..., Awaitable[Any]] = getattr(super(), "execute_command")  # noqa: B009 its stub is untyped
         if not self.unreachable():
             try:
                 found = await send(*args, **options)

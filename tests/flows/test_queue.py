@@ -10,9 +10,19 @@ from uuid import UUID, uuid4
 
 import pytest
 from arq.worker import Worker
+from redis.asyncio import Redis
 from support.valkey import OwnValkey, own_valkey
 
-from app.integrations.queue import Doorbell, PatientRedis, worker_options
+from app.integrations.queue import (
+    KEEN_SECONDS,
+    POLL_SECONDS,
+    QUEUE_NAME,
+    WORD_SECONDS,
+    Doorbell,
+    PatientRedis,
+    words_of,
+    worker_options,
+)
 
 
 @pytest.fixture
@@ -68,6 +78,49 @@ async def test_every_ring_is_heard_even_for_the_same_run(valkey: OwnValkey) -> N
         for _ in range(3):
             await bell.ring_run(run_id, "background")
             assert await ears.heard.get() == run_id
+    await bell.close()
+
+
+async def commands(url: str) -> int:
+    async with Redis.from_url(url) as admin:
+        return (await admin.info("stats"))["total_commands_processed"]
+
+
+async def test_an_idle_worker_waits_to_be_told_and_hears_at_once(valkey: OwnValkey) -> None:
+    bell = Doorbell(valkey.url)
+    async with listening(valkey.url) as ears, asyncio.timeout(20):
+        await ring_until_heard(bell, ears)
+        await asyncio.sleep(2 * KEEN_SECONDS)
+        before = await commands(valkey.url)
+        await asyncio.sleep(1)
+        assert await commands(valkey.url) - before < 0.2 / POLL_SECONDS, "it asks as if it were not told"
+        waits: list[float] = []
+        for _ in range(5):
+            await asyncio.sleep(1.2 * KEEN_SECONDS)
+            began = time.monotonic()
+            await bell.ring_run(uuid4(), "background")
+            await ears.heard.get()
+            waits.append(time.monotonic() - began)
+        assert sorted(waits)[2] < WORD_SECONDS / 3, waits
+    await bell.close()
+
+
+async def test_a_full_worker_leaves_bells_and_their_words_to_the_others(valkey: OwnValkey) -> None:
+    bell = Doorbell(valkey.url)
+    async with listening(valkey.url) as full, asyncio.timeout(20):
+        await ring_until_heard(bell, full)
+        await asyncio.sleep(2 * KEEN_SECONDS)
+        async with Redis.from_url(valkey.url) as admin:
+            while not (await admin.info("clients"))["blocked_clients"]:
+                await asyncio.sleep(0.01)
+            PatientRedis.of(full.worker.pool).listen(False)
+            run_id = uuid4()
+            await bell.ring_run(run_id, "background")  # the full one hears of it
+            while not await admin.exists(words_of(QUEUE_NAME)):
+                await asyncio.sleep(0.01)
+            async with listening(valkey.url) as free:
+                assert await free.heard.get() == run_id
+            assert full.heard.empty()
     await bell.close()
 
 

@@ -1,4 +1,4 @@
-"""Tests marked `alone` run first and by themselves: no other test of the session takes the machine's time meanwhile."""
+"""Tests marked `alone` run last and by themselves: no other test of the session takes the machine's time meanwhile."""
 
 import fcntl
 import os
@@ -14,9 +14,12 @@ def is_alone(item: pytest.Item | None) -> bool:
     return item is not None and item.get_closest_marker("alone") is not None
 
 
-def first(items: Sequence[pytest.Item]) -> list[pytest.Item]:
-    """The tests, those that run alone in front."""
-    return sorted(items, key=lambda item: not is_alone(item))
+def in_order(items: Sequence[pytest.Item]) -> list[pytest.Item]:
+    """The tests as they are handed out: the long chains first, and those that run alone when the rest is nearly done.
+
+    In front, they would wait until the first chains let go of the machine, and so would all others behind them.
+    """
+    return sorted(items, key=lambda item: (is_alone(item), item.get_closest_marker("xdist_group") is None))
 
 
 class Room:

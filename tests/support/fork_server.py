@@ -28,6 +28,8 @@ PRELOADED = (
     "app.agents.registry",
     "app.services.chat",
     "app.agents.llm",
+    "pydantic_ai.models.openai",
+    "pydantic_ai.providers.openai",
     "uvicorn.loops.auto",
     "uvicorn.protocols.http.auto",
     "support.courier_process",
