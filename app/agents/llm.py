@@ -1,12 +1,14 @@
 """Models by name: one shared client per provider, the fallback list, and which model is the default."""
 
+import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import httpx2
-from pydantic_ai.models import Model, create_async_httpx2_client
+from pydantic_ai.models import Model, get_user_agent
 from pydantic_ai.models.fallback import FallbackModel
 
 from app.agents.demo import demo_model
@@ -53,6 +55,12 @@ class Choice:
 
 before_sending: ContextVar[Callable[[], Awaitable[None]] | None] = ContextVar("before_sending", default=None)
 """What a run does right before a request of its model leaves: a process may have frozen since it decided to ask."""
+
+
+@cache
+def _trust() -> ssl.SSLContext:
+    """The certificates that this machine trusts: reading them takes 30 ms, so all clients share them."""
+    return httpx2.create_ssl_context()
 
 
 async def _look(request: httpx2.Request) -> None:
@@ -218,8 +226,12 @@ class ModelSource:
         return httpx2.Timeout(self._options.read_timeout, connect=self._options.connect_timeout)
 
     def _http(self) -> httpx2.AsyncClient:
-        limits = httpx2.Limits(max_connections=1000, max_keepalive_connections=_KEPT_CONNECTIONS)
-        client = create_async_httpx2_client(timeout=self._timeout(), limits=limits)
-        client.event_hooks = {"request": [_look]}
+        client = httpx2.AsyncClient(
+            verify=_trust(),
+            timeout=self._timeout(),
+            limits=httpx2.Limits(max_connections=1000, max_keepalive_connections=_KEPT_CONNECTIONS),
+            headers={"User-Agent": get_user_agent()},
+            event_hooks={"request": [_look]},
+        )
         self._https.append(client)
         return client

@@ -9,7 +9,7 @@ from starlette.middleware.cors import CORSMiddleware
 from app import __version__
 from app.api import docs, problems
 from app.api.edge import Edge, EdgeOptions
-from app.api.routers import ROUTERS, routes
+from app.api.routers import routes
 from app.integrations.metrics import Metrics
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
@@ -39,8 +39,8 @@ def application(options: EdgeOptions, lifespan: Lifespan, metrics: Metrics) -> F
     )
     app.state.max_body_bytes = options.max_body_bytes
     problems.install(app)
-    for router in ROUTERS:
-        app.include_router(router)
+    # As they are: what `include_router` adds is nothing here, and it prepares each route again, which takes 2 ms each.
+    app.router.routes += routes()
     docs.install(app, routes())
     if options.cors_origins:
         app.add_middleware(

@@ -19,7 +19,7 @@ import httpx
 import pytest
 from conftest import database_named, execute
 from support.fleet import Theatre, theatre
-from support.loopback import bind
+from support.loopback import free_port
 from support.model_server import script
 from support.programs import ROOT, SIXLANE, Running, answers, clean_environment, run, until
 from support.stores import session_urls
@@ -27,11 +27,6 @@ from support.stores import session_urls
 pytestmark = pytest.mark.external
 
 KEYS = "k1:" + "A" * 43 + "="
-
-
-def free_port() -> int:
-    with bind() as sock:
-        return int(sock.getsockname()[1])
 
 
 def nginx_files(folder: Path, port: int, upstreams: list[int]) -> Path:

@@ -4,7 +4,8 @@ import base64
 
 import pytest
 from standardwebhooks import Webhook
-from support.far_inbox import FarInbox, far_inbox, free_port
+from support.far_inbox import FarInbox, far_inbox
+from support.loopback import free_port
 from support.notices import BASE, VAULT, Room, another, hook, means_of, open_room
 
 from app.database.connection import Database

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 from support.certificates import certificate
-from support.far_inbox import MailRoom, free_port, mail_server
+from support.far_inbox import MailRoom, mail_server
+from support.loopback import free_port
 from support.notices import BASE, Room, another, means_of, open_room
 
 from app.database.connection import Database

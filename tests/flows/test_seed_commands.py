@@ -2,13 +2,13 @@
 
 import shutil
 import signal
-import socket
 import sys
 from collections.abc import Generator
 from pathlib import Path
 
 import pytest
 from support.forks import sixlane
+from support.loopback import free_port
 from support.programs import ROOT, SIXLANE, Running, answers, call, clean_environment, programs_on, run, until
 from support.stores import temporary_folder
 
@@ -31,11 +31,6 @@ def home() -> Generator[Path]:
 @pytest.fixture
 def environment(home: Path) -> dict[str, str]:
     return clean_environment(SIXLANE_DATA=str(home / "data"))
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return probe.getsockname()[1]
 
 
 def test_migrations(home: Path, environment: dict[str, str]) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import socket
 import ssl
 import threading
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ from typing import Any
 
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
-from support.loopback import in_thread
+from support.loopback import free_port, in_thread
 from support.request_log import read_body
 
 
@@ -109,13 +108,6 @@ class MailRoom:
     def mails(self) -> list[EmailMessage]:
         """The messages, parsed."""
         return [message_from_bytes(bytes(one.content or b""), policy=policy.default) for one in self.taken]  # type: ignore[misc]
-
-
-def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def _let_in(server: SMTP, session: Session, envelope: Envelope, mechanism: str, data: Any) -> AuthResult:

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import httpx
 from support.forks import Forked
-from support.loopback import Loopback, bind
+from support.loopback import Loopback, free_port
 from support.model_server import model_server_process
 from support.programs import clean_environment
 from support.receiver import receiver_process
@@ -79,7 +79,7 @@ class Fleet:
         self._count += 1
         name = f"{role}-{self._count}"
         log = self._folder / f"{name}.log"
-        port = _free_port() if role == "api" else None
+        port = free_port() if role == "api" else None
         arguments = ["--port", str(port)] if port else []
         with log.open("ab") as output:
             process = await asyncio.to_thread(
@@ -174,11 +174,6 @@ class Fleet:
             assert member.exit_code is None, f"{member.name} ended with {member.exit_code}:\n{tail}"
             assert time.monotonic() < deadline, f"waited {seconds} s for {what}:\n{tail}"
             await asyncio.sleep(0.02)
-
-
-def _free_port() -> int:
-    with bind() as sock:
-        return sock.getsockname()[1]
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import random
 import select
 import signal
 import socket
@@ -17,6 +18,9 @@ from urllib.request import Request, urlopen
 import uvicorn
 from support.forks import begin
 
+_NOT_HANDED_OUT = 15_000, 32_000
+"""Below the ports that Linux and others choose from when nobody names one."""
+
 
 def bind(port: int = 0) -> socket.socket:
     """A listening socket on 127.0.0.1."""
@@ -25,6 +29,14 @@ def bind(port: int = 0) -> socket.socket:
     sock.bind(("127.0.0.1", port))
     sock.listen(1024)
     return sock
+
+
+def free_port() -> int:
+    """A port that nobody listens on now, and that no outgoing connection is given before it is used."""
+    while True:
+        port = random.randrange(*_NOT_HANDED_OUT)
+        with contextlib.suppress(OSError), bind(port):
+            return port
 
 
 def uvicorn_server(app: Any) -> uvicorn.Server:
