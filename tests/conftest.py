@@ -106,16 +106,23 @@ def redis_url() -> str:
     return session_urls().redis_url
 
 
+@pytest.fixture(scope="session")
+async def database_server() -> AsyncIterator[asyncpg.Connection]:
+    """A connection to the session's PostgreSQL that makes databases: opening one for each would take as long again."""
+    connection = await asyncpg.connect(_plain(session_urls().database_url))
+    yield connection
+    await connection.close()
+
+
 @pytest.fixture
-async def database_url() -> AsyncIterator[str]:
+async def database_url(database_server: asyncpg.Connection) -> AsyncIterator[str]:
     """An empty, migrated database of its own on the session's PostgreSQL."""
-    server = session_urls().database_url
     name = f"test_{uuid4().hex}"
-    await execute(server, f"CREATE DATABASE {name} TEMPLATE {TEMPLATE} STRATEGY FILE_COPY")
+    await database_server.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE} STRATEGY FILE_COPY")
     try:
-        yield database_named(server, name)
+        yield database_named(session_urls().database_url, name)
     finally:
-        await execute(server, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        await database_server.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
 
 @pytest.fixture
