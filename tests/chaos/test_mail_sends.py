@@ -156,7 +156,7 @@ async def _find(
             member = next((one for one in workers if holder and one.owner == holder[2]), None)
             if member is not None and len(workers) > 1:
                 return member, Blow(member.owner, flight.what.split("/r-")[0], flight.done)
-        await asyncio.sleep(0.005)
+        await asyncio.sleep(0.01)
 
 
 @contextlib.asynccontextmanager
@@ -172,7 +172,7 @@ async def deciding(client: PatientClient, post: Post) -> AsyncGenerator[list[dic
                 left = post.gmail.times_sent()[approval["arguments"]["subject"]]
                 decision = {"decision": "happened" if left else "repeat"}
                 await client.post(f"/approvals/{approval['id']}/decision", decision, conflict=True)
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(0.5)
 
     task = asyncio.create_task(decide())
     try:

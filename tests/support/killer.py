@@ -100,7 +100,7 @@ class Killer:
         deadline = time.monotonic() + _MOST_SECONDS
         while (found := await find[point]()) is None:
             assert time.monotonic() < deadline, f"no run came to the point {point} {target}"
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.04)
         owner, aim = found
         member = self.names[owner]
         at = self.fleet.kill(member)

@@ -141,7 +141,7 @@ async def deciding(client: PatientClient, receiver: Loopback) -> AsyncGenerator[
                 mark = approval["arguments"]["data"]["note"].removeprefix("MARK: ")
                 decision = {"decision": "happened" if arrived.get(mark) else "repeat"}
                 await client.post(f"/approvals/{approval['id']}/decision", decision, conflict=True)
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(0.4)
 
     task = asyncio.create_task(decide())
     try:

@@ -66,7 +66,7 @@ class PatientClient:
         deadline = time.monotonic() + seconds
         while (run := await self.get(f"/runs/{run_id}"))["status"] not in TERMINAL:
             assert time.monotonic() < deadline, f"run {run_id} is {run['status']} after {seconds} s: {run}"
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.25)
         return run
 
     async def stream(self, path: str, body: object, key: str) -> Stream:
