@@ -50,6 +50,10 @@ END $$
 _REFUSES = "CREATE TRIGGER refuse BEFORE UPDATE ON tasks FOR EACH ROW EXECUTE FUNCTION refuse()"
 _POSTPONING = "NEW.next_fire_at > clock_timestamp() + interval '30 s'"
 """What a scheduler does about a task that could not be fired: by a minute, which is longer than this test waits."""
+_COPIES = """
+INSERT INTO tasks SELECT (jsonb_populate_record(t, jsonb_build_object('id', gen_random_uuid()))).*
+  FROM tasks t, generate_series(1, $2::int) WHERE t.id = $1::uuid
+"""
 _ALL_AT_ONCE = """
 UPDATE tasks SET next_due_at = $1, next_fire_at = $1 WHERE schedule->>'every' = '1h'
 """
@@ -175,7 +179,7 @@ async def test_lateness_idle_and_with_a_thousand_due_at_once(tmp_path: Path) -> 
         began = await here.now()
         bare = await floor(here, time.monotonic() + IDLE_SECONDS)
         idle = await lateness(here, began, await here.now())
-        await here.schedules(CROWD, every="1h", overlap="allow")
+        await here.audit.rows(_COPIES, await here.schedule(every="1h", overlap="allow"), CROWD - 1)
         at = (await here.now()) + timedelta(seconds=2)
         await here.audit.rows(_ALL_AT_ONCE, at)
         async with asyncio.timeout(20):
