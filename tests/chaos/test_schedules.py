@@ -202,6 +202,7 @@ async def test_a_failing_store_never_stops_firing(tmp_path: Path) -> None:
         await here.audit.rows(_REFUSE.format(which=_POSTPONING))
         before = await fired(here, task, 1)
         await fired(here, task, before + 3)
+        await here.audit.rows("DROP TRIGGER refuse ON tasks")
         assert here.stores.postgres.pid is not None
         await here.stores.postgres.stop()
         await asyncio.sleep(1)
